@@ -1,0 +1,92 @@
+"""Every setting of every process, read from the environment once at its start."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEV_ISSUER = "urn:device-ledger:dev"
+
+
+class Settings(BaseSettings):
+    """Settings by environment variable; ``docs/configuration.md`` lists them all."""
+
+    model_config = SettingsConfigDict(env_prefix="DEVICE_LEDGER_", extra="ignore")
+
+    home: Path = Field(Path(".device-ledger"), description="Directory that holds all local state.")
+    host: str = Field("127.0.0.1", description="Address that the API binds to.")
+    port: int = Field(8000, ge=1, le=65535, description="Port that the API binds to.")
+
+    event_store_url: SecretStr = Field(
+        SecretStr(""),
+        description="`postgresql://…` of the event store; empty: SQLite below the home.",
+    )
+    read_models_url: SecretStr = Field(
+        SecretStr(""),
+        description="`postgresql://…` of the read models; empty: SQLite below the home.",
+    )
+    vault_url: SecretStr = Field(
+        SecretStr(""), description="`postgresql://…` of the vault; empty: SQLite below the home."
+    )
+    kafka_bootstrap_servers: str = Field(
+        "",
+        validation_alias="KAFKA_BOOTSTRAP_SERVERS",
+        description="Brokers, `host:port` by commas; empty: the local broker below the home.",
+    )
+    kafka_replication_factor: int = Field(
+        1, ge=1, description="Copies of each partition that topics are made with."
+    )
+    partitions: int = Field(
+        8, ge=1, le=256, description="Partitions of the events topic; fixed at first start."
+    )
+
+    master_key: SecretStr = Field(
+        SecretStr(""), description="Base64 of the 32 bytes that wrap the vault's data keys."
+    )
+    master_key_file: Path | None = Field(None, description="File that holds the master key.")
+    token_key: SecretStr = Field(
+        SecretStr(""), description="Base64 of the 32 bytes that key all tokens; never rotated."
+    )
+    token_key_file: Path | None = Field(None, description="File that holds the token key.")
+
+    issuer: str = Field("", description="OIDC issuer of the callers' tokens.")
+    audience: str = Field("device-ledger", description="Audience that tokens must name.")
+    claim_bank_id: str = Field("bank_id", description="Claim that holds the bank's ID.")
+    claim_merchant_id: str = Field("merchant_id", description="Claim that holds the merchant's ID.")
+    claim_user_id: str = Field("sub", description="Claim that holds the user's ID.")
+    claim_scope: str = Field("scope", description="Claim that holds the scopes.")
+    claim_permissions: str = Field("permissions", description="Claim that holds permissions.")
+    claim_client: str = Field("azp", description="Claim that names the calling client.")
+    step_up_max_age: int | None = Field(
+        None, ge=0, description="Oldest login, in seconds, that may remove a device."
+    )
+    step_up_acr: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), description="`acr` values, by commas, that may remove a device at any age."
+    )
+
+    cors_origins: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), description="Origins, by commas, whose browsers may call the user families."
+    )
+    rate_commands: int = Field(60_000, ge=1, description="Commands a caller may post a minute.")
+    rate_lookups: int = Field(300_000, ge=1, description="Lookups a caller may make a minute.")
+    rate_unknown_lookups: int = Field(
+        1_000, ge=1, description="Lookups of unknown devices a caller may make a minute."
+    )
+    max_active_devices: int = Field(500, ge=1, description="Active devices a customer may have.")
+    log_level: str = Field("INFO", description="Least level that is logged.")
+
+    @field_validator("step_up_acr", "cors_origins", mode="before")
+    @classmethod
+    def split_at_commas(cls, value: object) -> object:
+        """Turn a comma-separated string into its parts."""
+        if isinstance(value, str):
+            return frozenset(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings()

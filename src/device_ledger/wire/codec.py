@@ -1,0 +1,79 @@
+"""Between public events, their bytes, and Kafka records.
+
+The ledger stores each event as the bytes of its public JSON without ``id``, because the id is
+known only once the row is written. The public bytes are those bytes with the id in front: every
+sender of an event gives the same ones.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import orjson
+from aiokafka.partitioner import murmur2
+
+from device_ledger.wire.events import PublicEvent
+
+PREV_HEADER = "prev"
+
+
+class MalformedRecordError(ValueError):
+    """A record on the topic is no event of ours; the message says why, without its content."""
+
+
+def public_bytes(event_id: int, stored: bytes) -> bytes:
+    """The public event of a stored one: ``id`` (a decimal string) put first."""
+    return b'{"id":"%d",%b' % (event_id, stored[1:])
+
+
+def decode(value: bytes) -> PublicEvent:
+    """Read a public event.
+
+    Raises:
+        MalformedRecordError: these are not the bytes of a public event.
+    """
+    try:
+        body = orjson.loads(value)
+        return PublicEvent(
+            id=int(body["id"]),
+            source=body["source"],
+            type=body["type"],
+            subject=body["subject"],
+            time=body["time"],
+            data=body["data"],
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise MalformedRecordError(f"not a public event: {type(error).__name__}") from None
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a key, as Kafka's own clients choose it (murmur2, sign bit dropped)."""
+    return int(murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event as it lies on the topic: where, after which id, and what."""
+
+    partition: int
+    offset: int
+    prev: int
+    event: PublicEvent
+
+
+def read_record(
+    partition: int,
+    offset: int,
+    headers: Iterable[tuple[str, bytes]],
+    value: bytes | None,
+) -> Record:
+    """Read a Kafka record of the events topic.
+
+    Raises:
+        MalformedRecordError: the value is no public event, or ``prev`` is missing or no number.
+    """
+    if value is None:
+        raise MalformedRecordError("empty value")
+    prev = next((content for name, content in headers if name == PREV_HEADER), None)
+    if prev is None or not prev.isdigit():
+        raise MalformedRecordError("no header prev")
+    return Record(partition, offset, int(prev), decode(value))

@@ -1,0 +1,56 @@
+"""The topics: their names and settings, and the one place that makes them."""
+
+from typing import Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+EVENTS: Final = "device-ledger.events.v1"
+DEAD_LETTERS: Final = "device-ledger.dead-letters.v1"
+
+_KEPT_FOR_EVER: Final = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "unclean.leader.election.enable": "false",
+}
+
+
+async def ensure_topics(
+    bootstrap_servers: str, *, partitions: int, replication_factor: int
+) -> None:
+    """Make the topics that are not there; leave those that are as they are.
+
+    Raises:
+        RuntimeError: the events topic has another number of partitions than the store fixed.
+        KafkaError: the broker can't be reached or refuses.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        for name, count in ((EVENTS, partitions), (DEAD_LETTERS, 1)):
+            await _ensure(admin, name, count, replication_factor)
+        [found] = await admin.describe_topics([EVENTS])
+        if len(found["partitions"]) != partitions:
+            raise RuntimeError(
+                f"topic {EVENTS} has {len(found['partitions'])} partitions, "
+                f"the event store was made for {partitions}"
+            )
+    finally:
+        await admin.close()
+
+
+async def _ensure(
+    admin: AIOKafkaAdminClient, name: str, partitions: int, replication_factor: int
+) -> None:
+    topic = NewTopic(
+        name=name,
+        num_partitions=partitions,
+        replication_factor=replication_factor,
+        topic_configs=dict(_KEPT_FOR_EVER),
+    )
+    response = await admin.create_topics([topic])
+    for _, code, *_ in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise error(f"topic {name} can't be made")
