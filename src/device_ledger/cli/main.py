@@ -1,0 +1,70 @@
+"""The ``device-ledger`` command.
+
+A command is a plain function in a file of its own, registered below. Those files import nothing
+heavy at their top (no web framework, database or Kafka client): what a command needs it imports
+when it runs, so that ``--help`` and completion answer at once. A test keeps it so.
+"""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from device_ledger import __version__
+from device_ledger.cli.errors import CliError, from_settings_error
+
+
+class Commands(TyperGroup):
+    """The group of all commands; tells an expected failure in one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a ``CliError`` or a wrong setting becomes a line and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except CliError as error:
+            failure = error
+        except ValueError as error:
+            wrong_setting = from_settings_error(error)
+            if wrong_setting is None:
+                raise
+            failure = wrong_setting
+        typer.echo(f"device-ledger: {failure}", err=True)
+        raise typer.Exit(failure.exit_code)
+
+
+app = typer.Typer(
+    name="device-ledger",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Settings come from the environment (DEVICE_LEDGER_…): see docs/configuration.md. "
+    "Exit codes: 0 done, 1 failed or done in part, 2 asked wrongly.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"device-ledger {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def device_ledger(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """A registry of banks' customer devices: every change is an event, on Kafka and for ever.
+
+    To try it: `device-ledger up` starts everything on this machine and prints an address,
+    tokens and three calls to make. For deployment each process is a command of its own:
+    `broker`, `api`, `relay`, `streams`.
+    """
+
+
+# Commands, in the order of --help: `app.command()(function)`, `app.add_typer(group, name=…)`.
