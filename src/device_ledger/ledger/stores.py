@@ -1,0 +1,129 @@
+"""What the ledger asks of an event store beyond the library's recorder.
+
+Two stores give it, ``sqlite_store`` and ``postgres_store``, and one contract test runs on both.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Protocol
+from uuid import UUID
+
+from eventsourcing.persistence import Notification, StoredEvent
+
+from device_ledger.ledger.receipts import StoredReceipt
+
+Versions = Mapping[UUID, int]
+
+
+class ConflictError(Exception):
+    """What a decision rests on has moved since it was read; nothing was written."""
+
+
+class StoreRefusedError(Exception):
+    """The store can't be used like this; the message is one line for the operator."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which ledger a store holds: fixed at its first start; only a restore raises the epoch."""
+
+    ledger_id: str
+    epoch: int
+    partitions: int
+
+    @property
+    def source(self) -> str:
+        """The ``source`` of the ledger's public events."""
+        return f"urn:device-ledger:{self.ledger_id}:{self.epoch}"
+
+
+@dataclass
+class Stream:
+    """An aggregate as stored: its newest snapshot, if any, and the events after it, in order."""
+
+    snapshot: StoredEvent | None = None
+    events: list[StoredEvent] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is written in one transaction, and the versions that it rests on.
+
+    ``partitions`` has the partition of each event, ``None`` for one that isn't public. ``read``
+    has the version of every aggregate that any of the unit's decisions saw, 0 for none yet.
+    """
+
+    read: Versions
+    events: Sequence[StoredEvent] = ()
+    partitions: Sequence[int | None] = ()
+    receipts: Sequence[StoredReceipt] = ()
+    now: str = ""
+
+
+class LedgerRecorder(Protocol):
+    """An application recorder that also reads in bulk and writes a :class:`Unit`."""
+
+    def prepare(self, partitions: int) -> Identity:
+        """Make the ledger's own tables if they aren't there; say which ledger this is."""
+        ...
+
+    def load(self, originators: Collection[UUID]) -> dict[UUID, Stream]:
+        """The streams of these aggregates, in one or two queries. New ones are absent."""
+        ...
+
+    def receipts(self, receipt_ids: Collection[str], now: str) -> dict[str, StoredReceipt]:
+        """Those of these receipts that are kept still."""
+        ...
+
+    def append(self, unit: Unit) -> dict[int, int]:
+        """Write a unit durably, or nothing; the last event id of each partition, then.
+
+        Raises:
+            ConflictError: a version is not what was read, or a receipt has come in between.
+            PersistenceError: the database failed; whether it has committed is not known.
+        """
+        ...
+
+    def heads(self) -> dict[int, int]:
+        """The last public event id of each partition that has one."""
+        ...
+
+    def add_snapshots(self, snapshots: Sequence[StoredEvent]) -> None:
+        """Keep snapshots; one that is there already stays as it is."""
+        ...
+
+    def purge_receipts(self, now: str) -> int:
+        """Delete up to 1,000 expired receipts; how many there were."""
+        ...
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Stored events in the order of their ids."""
+        ...
+
+    def max_notification_id(self) -> int | None:
+        """The last id that was given; ``None`` where nothing is stored."""
+        ...
+
+
+def new_heads(ids: Sequence[int], partitions: Sequence[int | None]) -> dict[int, int]:
+    """The last id of each partition that these events move."""
+    return {
+        partition: event_id
+        for event_id, partition in zip(ids, partitions, strict=True)
+        if partition is not None
+    }
+
+
+def schema(store: str) -> list[str]:
+    """The statements that make the ledger's own tables on ``sqlite`` or ``postgres``."""
+    text = files(__package__).joinpath(f"{store}.sql").read_text()
+    return [statement for statement in text.split(";") if statement.strip()]
