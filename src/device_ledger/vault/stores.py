@@ -1,0 +1,121 @@
+"""Where wrapped data keys lie: one SQLite file, or a PostgreSQL database of their own."""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from device_ledger.settings import Settings
+from device_ledger.vault.store import COLUMNS, SCHEMA, Connection, Customer, Store, VaultStoreError
+
+
+class SqliteStore(Store):
+    """A file of mode 0600: WAL, synchronous FULL, and what is deleted is overwritten."""
+
+    mark = "?"
+    begin = "BEGIN IMMEDIATE"
+    share = ""
+    errors = (sqlite3.Error,)
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def create_tables(self) -> None:
+        """Make the file and the tables where they are missing."""
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise VaultStoreError(f"cannot write {self._path}: {error.strerror}") from None
+        super().create_tables()
+
+    def erase(self, customer: Customer, generation: int) -> None:
+        """As of every store; the old key is gone from the log beside the file, too."""
+        super().erase(customer, generation)
+        self._run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+
+    def _connect(self) -> Connection:
+        connection = sqlite3.connect(
+            f"file:{self._path.resolve()}?mode=rw",
+            uri=True,
+            timeout=10,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    def _select(self, connection: Connection, customers: Sequence[Customer]) -> list[Any]:
+        marks = ", ".join(["(?, ?)"] * len(customers))
+        query = f"SELECT {COLUMNS} FROM data_keys WHERE (bank_id, user_id) IN (VALUES {marks})"
+        values = [value for customer in customers for value in customer]
+        return list(connection.execute(query, values))
+
+
+class PostgresStore(Store):
+    """A database of its own, so that a backup of the events holds no keys."""
+
+    mark = "%s"
+    begin = "BEGIN"
+    share = " FOR SHARE"
+    errors = (psycopg.Error,)
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def create_tables(self) -> None:
+        """Make the tables where they are missing; a role that may only read needs not."""
+
+        def create(db: Connection) -> None:
+            db.execute("SELECT pg_advisory_xact_lock(hashtext('device-ledger/vault'))")
+            for statement in SCHEMA:
+                db.execute(statement)
+
+        exists = "SELECT to_regclass('installation') IS NOT NULL"
+        if not self._run(lambda db: db.execute(exists).fetchone()[0]):
+            self._transact(create)
+
+    def _connect(self) -> Connection:
+        return psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+
+    def _select(self, connection: Connection, customers: Sequence[Customer]) -> list[Any]:
+        query = (
+            "SELECT k.bank_id, k.user_id, k.generation, k.master_key_id, k.wrapped"
+            " FROM unnest(%s::text[], %s::text[]) AS asked (bank_id, user_id)"
+            " JOIN data_keys k USING (bank_id, user_id)"
+        )
+        banks, users = zip(*customers, strict=True)
+        return list(connection.execute(query, (list(banks), list(users))))
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name, not yet connected.
+
+    Raises:
+        VaultStoreError: it is the database of the event store.
+    """
+    vault, events = (
+        url.get_secret_value() for url in (settings.vault_url, settings.event_store_url)
+    )
+    if not vault:
+        return SqliteStore(settings.home / "vault" / "vault.db")
+    if events and _database(vault) == _database(events):
+        raise VaultStoreError(
+            "DEVICE_LEDGER_VAULT_URL names the event store's database: give the vault its own"
+        )
+    return PostgresStore(vault)
+
+
+def _database(url: str) -> tuple[object, ...]:
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise VaultStoreError("a PostgreSQL URL is not valid") from None
+    return (parts.get("host"), parts.get("port", "5432"), parts.get("dbname"))

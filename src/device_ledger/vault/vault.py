@@ -1,0 +1,250 @@
+"""The vault: one data key a customer, made before the first value is sealed under it.
+
+Keys are read and made in batches by two threads, one that only reads and one that also makes
+keys, so that a commit to disk serves all who wait for one. A key that was given is in the store.
+Keys stay in this process's memory for at most 60 s: that long after an erasure a sealed value
+may still open.
+"""
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Final, Self
+
+from device_ledger.settings import Settings
+from device_ledger.vault.cache import DataKey, KeyCache
+from device_ledger.vault.keys import KeyLoadingError, Keys, MasterKey
+from device_ledger.vault.store import Customer, Row, Store
+from device_ledger.vault.stores import open_store
+from device_ledger.vault.tokens import KEY_BYTES
+
+BATCH_MAX: Final = 256
+REWRAP_MAX: Final = 1_000
+
+
+class WrongMasterKeyError(Exception):
+    """A data key was wrapped by another master key than this process has."""
+
+
+Found = dict[Customer, DataKey]
+_Opened = dict[Customer, DataKey | WrongMasterKeyError]
+
+
+class _Worker:
+    """A thread that answers all who wait, up to 256, with one piece of work."""
+
+    def __init__(self, name: str, work: Callable[[list[Customer]], _Opened]) -> None:
+        self._work = work
+        self._waiting: queue.SimpleQueue[tuple[Sequence[Customer], Future[Found]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def ask(self, customers: Sequence[Customer]) -> Future[Found]:
+        """The keys of these customers, once the thread has them."""
+        future: Future[Found] = Future()
+        self._waiting.put((customers, future))
+        return future
+
+    def close(self) -> None:
+        """End the thread after those who wait."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch = [first]
+            while len(batch) < BATCH_MAX and not self._waiting.empty():
+                following = self._waiting.get()
+                if following is None:
+                    self._waiting.put(None)
+                    break
+                batch.append(following)
+            self._answer(batch)
+
+    def _answer(self, batch: list[tuple[Sequence[Customer], Future[Found]]]) -> None:
+        live = [item for item in batch if item[1].set_running_or_notify_cancel()]
+        asked = dict.fromkeys(customer for customers, _ in live for customer in customers)
+        try:
+            found = self._work(list(asked))
+        except Exception as error:  # noqa: BLE001 - each who waits is told
+            for _, future in live:
+                future.set_exception(error)
+            return
+        for customers, future in live:
+            keys: Found = {}
+            for customer in customers:
+                match found.get(customer):
+                    case DataKey() as key:
+                        keys[customer] = key
+                    case WrongMasterKeyError() as wrong:
+                        future.set_exception(wrong)
+                        break
+            else:
+                future.set_result(keys)
+
+
+class Vault:
+    """The data keys of all customers. Its coroutines belong to one event loop."""
+
+    def __init__(self, store: Store, master: MasterKey, cache: KeyCache | None = None) -> None:
+        self._store = store
+        self._master = master
+        self._cache = cache or KeyCache()
+        self._reader = _Worker("vault-reader", self._read)
+        self._maker = _Worker("vault-maker", self._read_or_make)
+
+    @classmethod
+    def open(cls, settings: Settings, keys: Keys) -> Self:
+        """The vault that the settings name, its tables made where they are missing.
+
+        Raises:
+            KeyLoadingError: these keys are not those that the vault was made with.
+            VaultStoreError: its store can't be used.
+        """
+        store = open_store(settings)
+        store.create_tables()
+        check_keys(store, keys)
+        return cls(store, keys.master)
+
+    async def data_key(self, bank_id: str, user_id: str) -> DataKey:
+        """The customer's key, made now where there is none; it is durable when this returns.
+
+        Raises:
+            WrongMasterKeyError: another master key wrapped it.
+            VaultStoreError: the store can't be used.
+        """
+        customer = (bank_id, user_id)
+        cached = self._cache.get(customer)
+        if cached is not None:
+            return cached
+        found = await self._ask(self._maker, [customer])
+        return found[customer]
+
+    async def existing_keys(self, customers: Iterable[Customer]) -> Found:
+        """The keys that there are of these customers; one that was erased is absent.
+
+        Raises:
+            WrongMasterKeyError: another master key wrapped one of them.
+            VaultStoreError: the store can't be used.
+        """
+        found: Found = {}
+        missing = []
+        for customer in dict.fromkeys(customers):
+            cached = self._cache.get(customer)
+            if cached is None:
+                missing.append(customer)
+            else:
+                found[customer] = cached
+        if missing:
+            found |= await self._ask(self._reader, missing)
+        return found
+
+    async def erase(self, bank_id: str, user_id: str, generation: int) -> None:
+        """Delete the customer's keys up to a generation, for ever; again is the same.
+
+        Raises:
+            VaultStoreError: the store can't be used.
+        """
+        customer = (bank_id, user_id)
+        await asyncio.to_thread(self._store.erase, customer, generation)
+        self._cache.drop(customer)
+
+    def forget(self, bank_id: str, user_id: str) -> None:
+        """Drop a key from memory, as where the ledger says that its generation is over."""
+        self._cache.drop((bank_id, user_id))
+
+    def close(self) -> None:
+        """End the threads and close the store."""
+        self._reader.close()
+        self._maker.close()
+        self._store.close()
+
+    async def _ask(self, worker: _Worker, customers: Sequence[Customer]) -> Found:
+        asked_at = self._cache.clock()
+        found = await asyncio.wrap_future(worker.ask(customers))
+        for customer, key in found.items():
+            self._cache.put(customer, key, asked_at)
+        return found
+
+    def _read(self, customers: list[Customer]) -> _Opened:
+        rows = self._store.read(customers)
+        return {row.customer: self._opened(row) for row in rows if row.wrapped is not None}
+
+    def _read_or_make(self, customers: list[Customer]) -> _Opened:
+        """What two processes store at once, both read back: the first one's key."""
+        rows = {row.customer: row for row in self._store.read(customers)}
+        while True:
+            made = [
+                self._new(customer, rows[customer].generation if customer in rows else 1)
+                for customer in customers
+                if customer not in rows or rows[customer].wrapped is None
+            ]
+            if not made:
+                return {customer: self._opened(row) for customer, row in rows.items()}
+            self._store.insert(made, self._master.id)
+            rows |= {row.customer: row for row in self._store.read([one.customer for one in made])}
+
+    def _new(self, customer: Customer, generation: int) -> Row:
+        wrapped = self._master.wrap(os.urandom(KEY_BYTES), *customer, generation)
+        return Row(*customer, generation, self._master.id, wrapped)
+
+    def _opened(self, row: Row) -> DataKey | WrongMasterKeyError:
+        try:
+            return DataKey(row.generation, _unwrap(self._master, row))
+        except WrongMasterKeyError as error:
+            return error
+
+
+def check_keys(store: Store, keys: Keys) -> None:
+    """Refuse other keys than those that the vault was made with.
+
+    Raises:
+        KeyLoadingError: one is another key.
+    """
+    for name, own in (("master", keys.master.id), ("token", keys.token.id)):
+        kept = store.claim_key_id(name, own)
+        if kept != own:
+            raise KeyLoadingError(f"the vault was made with {name} key {kept}, this is {own}")
+
+
+def rewrap(store: Store, old: MasterKey, new: MasterKey) -> int:
+    """Wrap all data keys by a new master key, and give back how many were.
+
+    No other process may use the vault meanwhile. Ended in the middle, run it again with the same
+    two keys: until it is through, neither opens the vault.
+
+    Raises:
+        KeyLoadingError: the old key is not the one that the vault is wrapped by.
+    """
+    half_done = f"{old.id}, half-way to {new.id}"
+    if store.claim_key_id("master", old.id) not in (old.id, half_done):
+        raise KeyLoadingError(f"the vault is not wrapped by master key {old.id}")
+    store.replace_key_id("master", half_done)
+    count, after = 0, ("", "")
+    while rows := store.page(after, REWRAP_MAX):
+        due = [row for row in rows if row.wrapped is not None and row.master_key_id != new.id]
+        store.rewrap([_rewrapped(row, old, new) for row in due])
+        count, after = count + len(due), rows[-1].customer
+    store.replace_key_id("master", new.id)
+    return count
+
+
+def _rewrapped(row: Row, old: MasterKey, new: MasterKey) -> Row:
+    wrapped = new.wrap(_unwrap(old, row), *row.customer, row.generation)
+    return Row(*row.customer, row.generation, new.id, wrapped)
+
+
+def _unwrap(master: MasterKey, row: Row) -> bytes:
+    if row.wrapped is None or row.master_key_id != master.id:
+        raise WrongMasterKeyError(
+            f"a data key is wrapped by master key {row.master_key_id}, not {master.id}"
+        )
+    try:
+        return master.unwrap(row.wrapped, *row.customer, row.generation)
+    except ValueError:
+        raise WrongMasterKeyError("a data key was changed or moved in the vault") from None
