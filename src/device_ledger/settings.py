@@ -35,6 +35,7 @@ class Settings(BaseSettings):
         validation_alias="KAFKA_BOOTSTRAP_SERVERS",
         description="Brokers, `host:port` by commas; empty: the local broker below the home.",
     )
+    broker_port: int = Field(9092, ge=1, le=65535, description="Loopback port of the local broker.")
     kafka_replication_factor: int = Field(
         1, ge=1, description="Copies of each partition that topics are made with."
     )

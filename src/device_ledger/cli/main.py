@@ -11,7 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 from device_ledger import __version__
+from device_ledger.cli.broker import broker
 from device_ledger.cli.errors import CliError, from_settings_error
+from device_ledger.cli.tether import watch_supervisor
 
 
 class Commands(TyperGroup):
@@ -65,6 +67,8 @@ def device_ledger(
     tokens and three calls to make. For deployment each process is a command of its own:
     `broker`, `api`, `relay`, `streams`.
     """
+    watch_supervisor()
 
 
 # Commands, in the order of --help: `app.command()(function)`, `app.add_typer(group, name=…)`.
+app.command()(broker)

@@ -1,0 +1,73 @@
+"""``device-ledger broker``: a local Apache Kafka, for a machine that has no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from device_ledger.cli.errors import CliError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def broker() -> None:
+    """Run a local Apache Kafka on loopback, its data below the home, until it is stopped.
+
+    The first start downloads Kafka's jars (46 MB) from Maven Central; later ones need no network.
+    """
+    import asyncio
+
+    from device_ledger.kafka_jars import BrokerError
+    from device_ledger.settings import settings
+
+    chosen = settings()
+    if chosen.kafka_bootstrap_servers:
+        raise CliError("KAFKA_BOOTSTRAP_SERVERS names a broker: the local one is not needed")
+    try:
+        asyncio.run(_serve(chosen.home, chosen.broker_port))
+    except BrokerError as error:
+        raise CliError(str(error)) from error
+
+
+async def _serve(home: Path, port: int) -> None:
+    import asyncio
+    import signal
+
+    from device_ledger.broker import LocalBroker
+    from device_ledger.ready import ready
+
+    asked_to_stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
+    local = LocalBroker(home, port, await asyncio.to_thread(_fetch))
+    stopping = asyncio.create_task(asked_to_stop.wait())
+    try:
+        starting = asyncio.create_task(local.start())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done():
+            starting.cancel()
+            return
+        starting.result()
+        ended = asyncio.create_task(local.ended())
+        with ready(home, "broker"):
+            await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            raise CliError(f"Kafka ended by itself with exit code {ended.result()}: see its log")
+    finally:
+        await local.stop()
+
+
+def _fetch() -> list[Path]:
+    from jgo.maven import MavenContext
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from device_ledger.kafka_jars import fetch_jars, locked_jars
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Fetching Apache Kafka", total=None)
+        return fetch_jars(
+            locked_jars(),
+            lambda done, total: progress.update(task, completed=done, total=total),
+            MavenContext(),
+        )
