@@ -17,7 +17,7 @@ def test_a_position_comes_back(position: dict[int, int]) -> None:
 
 
 def test_the_longest_position_comes_back() -> None:
-    position = {partition: 2**63 - 1 for partition in range(256)}
+    position = dict.fromkeys(range(256), 2**63 - 1)
     assert CODEC.decode(CODEC.encode(position)) == position
 
 

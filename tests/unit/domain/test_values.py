@@ -22,7 +22,7 @@ def test_a_device_id_of_the_alphabet_comes_back_as_given(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-", "._~:+/=-", "x" * 129, "a b", "a\n", "\na", "é1", "１２", "a\x00", "a%41", "a,b"],
+    ["", "-", "._~:+/=-", "x" * 129, "a b", "a\n", "\na", "é1", "\uff11\uff12", "a\x00", "a%41", "a,b"],
 )
 def test_any_other_device_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidDeviceIdError):
@@ -63,12 +63,12 @@ def test_any_other_phrase_is_refused(text: str) -> None:
     ("one", "other"),
     [
         ("Blue Horse", "  blue\t\u00a0HORSE\n"),
-        ("ﬁne ½", "FINE 1⁄2"),
+        ("ﬁne ½", "FINE 1\u20442"),
         ("Straße", "STRASSE"),
         ("caf\u00e9", "CAFE\u0301"),
         ("\u03b1\u0345\u0301", "\u0391\u0301\u0399"),
         ("Ⅷ", "viii"),
-        ("Ａｂｃ", "aBC"),
+        ("\uff21\uff42\uff43", "aBC"),
         ("ς", "Σ"),
     ],
 )
