@@ -22,7 +22,20 @@ def test_a_device_id_of_the_alphabet_comes_back_as_given(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-", "._~:+/=-", "x" * 129, "a b", "a\n", "\na", "é1", "\uff11\uff12", "a\x00", "a%41", "a,b"],
+    [
+        "",
+        "-",
+        "._~:+/=-",
+        "x" * 129,
+        "a b",
+        "a\n",
+        "\na",
+        "é1",
+        "\uff11\uff12",
+        "a\x00",
+        "a%41",
+        "a,b",
+    ],
 )
 def test_any_other_device_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidDeviceIdError):
