@@ -78,6 +78,11 @@ class Settings(BaseSettings):
     max_active_devices: int = Field(500, ge=1, description="Active devices a customer may have.")
     log_level: str = Field("INFO", description="Least level that is logged.")
 
+    @property
+    def brokers(self) -> str:
+        """Where Kafka is: the brokers that are named, else the local one."""
+        return self.kafka_bootstrap_servers or f"127.0.0.1:{self.broker_port}"
+
     @field_validator("step_up_acr", "cors_origins", mode="before")
     @classmethod
     def split_at_commas(cls, value: object) -> object:

@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -44,13 +45,30 @@ _PURGE = (
 )
 
 
+class DurableConnection(SQLiteConnection):
+    """The library's connection; a transaction that will write takes the write lock first.
+
+    Taken later, by a deferred ``BEGIN``, the lock is refused at once where another process has
+    written since the transaction's first read: no lock timeout helps then.
+    """
+
+    @contextmanager
+    def transaction(self, *, commit: bool) -> Iterator[SQLiteCursor]:
+        """See the library's; ``commit`` tells that it writes."""
+        with super().transaction(commit=commit) as cursor:
+            if commit:
+                cursor.execute("COMMIT")
+                cursor.execute("BEGIN IMMEDIATE")
+            yield cursor
+
+
 class DurableConnectionPool(SQLiteConnectionPool):
     """The library's pool, with every commit on the disk before it returns."""
 
     def _create_connection(self) -> SQLiteConnection:
-        connection = super()._create_connection()
-        connection.cursor().execute("PRAGMA synchronous=FULL")
-        return connection
+        plain = super()._create_connection()
+        plain.cursor().execute("PRAGMA synchronous=FULL")
+        return DurableConnection(plain._sqlite_conn, self.max_age)  # noqa: SLF001
 
 
 class DurableFactory(SQLiteFactory):

@@ -1,0 +1,194 @@
+"""The relay: copies the public events from the event store to Kafka, in order.
+
+It keeps no cursor that could lie. A session reads the tails of the topic, goes through the
+notification log from the lowest, skips in each partition what is there, and checks that every
+acknowledged offset is the one after the last. Whatever goes wrong ends the session: its producer
+is thrown away unflushed and the next one reads the tails again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from eventsourcing.persistence import Notification
+
+from device_ledger.ledger.ledger import EventStore
+from device_ledger.relay.lease import Lease, take_lease
+from device_ledger.relay.tails import (
+    RelayRefusedError,
+    Tail,
+    TopicBrokenError,
+    make_empty,
+    open_reader,
+    read_tails,
+)
+from device_ledger.settings import Settings
+from device_ledger.wire import topics
+from device_ledger.wire.codec import PREV_HEADER, partition_of, public_bytes
+from device_ledger.wire.events import EVENT_TYPES
+
+log = logging.getLogger(__name__)
+
+BATCH_MAX = 500
+IDLE_SECONDS = 1.0
+PAUSE_SECONDS = 0.5
+
+
+class OffsetError(Exception):
+    """An acknowledged offset isn't the one after the last: somebody else wrote, or recreated."""
+
+
+class TopicRecreatedError(TopicBrokenError):
+    """The topic is shorter than what was acknowledged: it was recreated under the relay."""
+
+
+async def run_relay(settings: Settings, bootstrap_servers: str, ready: Callable[[], None]) -> None:
+    """Relay until cancelled. ``ready`` is called whenever the relay has the lease and the tails.
+
+    Raises:
+        RelayRefusedError: going on would do harm; the message says what to do.
+        StoreRefusedError: the store can't be used as it is set up.
+    """
+    events = EventStore.open(settings)
+    try:
+        while True:
+            try:
+                async with take_lease(settings) as lease:
+                    await _session(settings, bootstrap_servers, events, lease, ready)
+            except RelayRefusedError:
+                raise
+            except TopicBrokenError as error:
+                log.warning("%s: it is made empty and filled from the start", error)
+                await _refill(bootstrap_servers, events.identity.partitions)
+            except Exception as error:  # noqa: BLE001 - any failure ends the session, none the relay
+                log.warning("the session ended: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(PAUSE_SECONDS)
+    finally:
+        events.close()
+
+
+async def _session(
+    settings: Settings,
+    bootstrap_servers: str,
+    events: EventStore,
+    lease: Lease,
+    ready: Callable[[], None],
+) -> None:
+    await topics.ensure_topics(
+        bootstrap_servers,
+        partitions=events.identity.partitions,
+        replication_factor=settings.kafka_replication_factor,
+    )
+    async with open_reader(bootstrap_servers) as reader:
+        tails = await read_tails(reader, events.identity)
+        producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap_servers, enable_idempotence=True, acks="all"
+        )
+        await producer.start()
+        try:
+            session = Session(events, lease, producer, tails)
+            ready()
+            await session.run(reader)
+        finally:
+            await _throw_away(producer)
+
+
+async def _throw_away(producer: AIOKafkaProducer) -> None:
+    """Close a producer without sending what it still holds: the next session decides anew."""
+    producer._sender.sender_task.cancel()  # noqa: SLF001 - stop() alone would flush
+    await producer.stop()
+
+
+async def _refill(bootstrap_servers: str, partitions: int) -> None:
+    try:
+        await make_empty(bootstrap_servers, partitions)
+    except Exception as error:  # noqa: BLE001 - the next session finds the same and tries again
+        log.warning("the topic was not made empty: %s: %s", type(error).__name__, error)
+
+
+class Session:
+    """Relaying with one producer, from the tails on."""
+
+    def __init__(
+        self,
+        events: EventStore,
+        lease: Lease,
+        producer: AIOKafkaProducer,
+        tails: dict[int, Tail],
+    ) -> None:
+        self._events = events
+        self._lease = lease
+        self._producer = producer
+        self._tails = tails
+        self._after = self._start()
+
+    async def run(self, reader: AIOKafkaConsumer) -> None:
+        """Relay until something is wrong."""
+        while True:
+            batch = await asyncio.to_thread(self._next)
+            if batch:
+                await self._produce(batch)
+                self._after = batch[-1].id
+            elif not await self._lease.changed(IDLE_SECONDS):
+                await self._check_ends(reader)
+
+    def _start(self) -> int:
+        """The id after which something may be missing on the topic."""
+        heads = self._events.store.heads()
+        for partition, tail in self._tails.items():
+            if tail.last_id > heads.get(partition, 0):
+                raise RelayRefusedError(
+                    f"topic {topics.EVENTS} is ahead of the event store in partition {partition}"
+                    f" ({tail.last_id} > {heads.get(partition, 0)}): the store is an old copy;"
+                    " restore the newest one"
+                )
+        behind = [
+            self._tails[partition].last_id
+            for partition, head in heads.items()
+            if self._tails[partition].last_id < head
+        ]
+        return min(behind) if behind else max(heads.values(), default=0)
+
+    def _next(self) -> Sequence[Notification]:
+        return self._events.store.select_notifications(
+            self._after, BATCH_MAX, topics=EVENT_TYPES, inclusive_of_start=False
+        )
+
+    async def _produce(self, batch: Sequence[Notification]) -> None:
+        """Send a batch and see each record acknowledged at the offset that is due."""
+        due = []
+        for stored in batch:
+            key: str = orjson.loads(stored.state)["subject"]
+            partition = partition_of(key, self._events.identity.partitions)
+            tail = self._tails[partition]
+            if stored.id <= tail.last_id:
+                continue
+            sent = await self._producer.send(
+                topics.EVENTS,
+                public_bytes(stored.id, stored.state),
+                key=key.encode(),
+                partition=partition,
+                headers=[(PREV_HEADER, b"%d" % tail.last_id)],
+            )
+            due.append((partition, tail.next_offset, sent))
+            tail.last_id, tail.next_offset = stored.id, tail.next_offset + 1
+        acknowledged = await asyncio.gather(*(sent for _, _, sent in due))
+        for (partition, offset, _), record in zip(due, acknowledged, strict=True):
+            _check_offset(partition, offset, record.offset)
+
+    async def _check_ends(self, reader: AIOKafkaConsumer) -> None:
+        """While nothing is to do, see that the topic is still as long as it was made."""
+        partitions = [TopicPartition(topics.EVENTS, number) for number in self._tails]
+        ends = await reader.end_offsets(partitions)
+        for partition, end in ends.items():
+            number = partition.partition
+            _check_offset(number, self._tails[number].next_offset, end)
+
+
+def _check_offset(partition: int, due: int, found: int) -> None:
+    if found < due:
+        raise TopicRecreatedError(f"partition {partition} is at {found}, not at {due}")
+    if found > due:
+        raise OffsetError(f"partition {partition} is at {found}, not at {due}: another writes too")
