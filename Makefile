@@ -1,0 +1,52 @@
+# Two commands matter: `make up` runs everything on this machine, `make test` runs all tests.
+# All is installed into .venv, from the hashes in requirements-dev.lock; nothing else is touched.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
+	done)
+UV = $(shell command -v uv || echo $(BIN)/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check format bench install lock
+
+help: ## Show what there is to make.
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
+
+up: $(INSTALLED) ## Run everything here; Ctrl-C stops it.
+	@$(BIN)/device-ledger up
+
+test: $(INSTALLED) ## Run all tests (PYTEST_ARGS adds options).
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: $(INSTALLED) ## Check style, types and the rooms' imports.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## Lay the code out.
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+bench: $(INSTALLED) ## Measure; writes bench/results.json.
+	$(BIN)/python -m bench
+
+install: $(INSTALLED) ## Install the locked environment.
+
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "device-ledger needs Python 3.11 or newer: install one, or set PYTHON" >&2; exit 2; }
+	@test -x $(BIN)/python || { command -v uv >/dev/null && uv venv --quiet --python "$(PYTHON)" $(VENV); } || $(PYTHON) -m venv $(VENV) \
+		|| { rm -rf $(VENV); echo "no virtual environment can be made: install Python's venv module, or uv" >&2; exit 2; }
+	@command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=$(VENV) $(UV) pip sync --quiet --require-hashes requirements-dev.lock
+	VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+LOCK = $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml
+
+lock: ## Lock the newest allowed versions (UPGRADE=--upgrade) with their hashes.
+	$(LOCK) $(UPGRADE) -o requirements.lock
+	$(LOCK) $(UPGRADE) --group dev -o requirements-dev.lock
