@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 
 from device_ledger import __version__
 from device_ledger.cli.broker import broker
-from device_ledger.cli.relay import relay
 from device_ledger.cli.errors import CliError, from_settings_error
+from device_ledger.cli.relay import relay
 from device_ledger.cli.tether import watch_supervisor
 
 
