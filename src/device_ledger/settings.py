@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     token_key_file: Path | None = Field(None, description="File that holds the token key.")
 
     issuer: str = Field("", description="OIDC issuer of the callers' tokens.")
+    embedded_issuer: bool = Field(
+        False,
+        description="Believe tokens of `device-ledger token`; for loopback addresses only.",
+    )
     audience: str = Field("device-ledger", description="Audience that tokens must name.")
     claim_bank_id: str = Field("bank_id", description="Claim that holds the bank's ID.")
     claim_merchant_id: str = Field("merchant_id", description="Claim that holds the merchant's ID.")

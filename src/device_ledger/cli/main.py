@@ -11,10 +11,12 @@ import typer
 from typer.core import TyperGroup
 
 from device_ledger import __version__
+from device_ledger.cli.api import api
 from device_ledger.cli.broker import broker
 from device_ledger.cli.errors import CliError, from_settings_error
 from device_ledger.cli.relay import relay
 from device_ledger.cli.tether import watch_supervisor
+from device_ledger.cli.token import token
 
 
 class Commands(TyperGroup):
@@ -73,4 +75,6 @@ def device_ledger(
 
 # Commands, in the order of --help: `app.command()(function)`, `app.add_typer(group, name=…)`.
 app.command()(broker)
+app.command()(api)
 app.command()(relay)
+app.command()(token)

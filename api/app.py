@@ -1,0 +1,53 @@
+"""The app: all wiring of the API is here."""
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from api.errors import Refusal, on_http_exception, on_invalid_request, on_refusal
+from api.metrics import Metrics
+from api.middleware import Around, BodyLimit, UserFamiliesCors
+from api.operations import health
+from api.services import open_services, open_stores
+from device_ledger import __version__
+from device_ledger.settings import Settings
+from device_ledger.settings import settings as settings_of_process
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API, its stores opened; the end of its lifespan closes them.
+
+    Raises:
+        KeyLoadingError: a key of the installation can't be used.
+        IssuerError: the embedded issuer's key can't be used.
+        StoreRefusedError: the event store can't be opened for writing here.
+        VaultStoreError: the vault's store can't be used.
+    """
+    chosen = settings or settings_of_process()
+    metrics = Metrics()
+    # Opened here and not in the lifespan, whose errors the server tells as a traceback.
+    stack = ExitStack()
+    stores = stack.enter_context(open_stores(chosen))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with stack:
+            async with open_services(chosen, stores, metrics) as services:
+                app.state.services = services
+                yield
+
+    app = FastAPI(
+        title="Device Ledger", version=__version__, lifespan=lifespan, redirect_slashes=False
+    )
+    app.add_exception_handler(Refusal, on_refusal)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    # Each one added stands around those before it.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(UserFamiliesCors, origins=chosen.cors_origins)
+    app.add_middleware(Around, metrics=metrics)
+    app.include_router(health.router)
+    return app

@@ -1,0 +1,224 @@
+"""Who may call: types for route signatures, one for each kind of caller and demand.
+
+``bank: BankCaller`` in a signature is all that a route needs: the token is verified, the scope
+and claims are checked, the rate limit is counted. Refusals wait until the request is known to be
+valid (see ``api.route``).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeVar
+
+from fastapi import Depends, Path, Request
+
+from api.auth import Token
+from api.errors import Refusal
+from api.rates import Quota
+from api.route import Deferred, add_header
+from api.services import Services, services_of
+from device_ledger.domain.values import InvalidValueError, customer_id
+from device_ledger.settings import Settings
+
+MANAGE: Final = "devices.manage"
+LOOKUP: Final = "devices.lookup"
+READ_OWN: Final = "https://api.banno.com/consumer/auth/devices.readonly"
+REMOVE_OWN: Final = "https://api.banno.com/consumer/auth/devices.readwrite"
+ADMIN_PERMISSION: Final = "Manage security settings"
+NAME_LENGTH_MAX: Final = 128
+UUID_PATTERN: Final = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified caller. ``key`` names whose rate limit it counts against."""
+
+    key: str
+    subject: str
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bank(Caller):
+    """A bank's system."""
+
+    bank_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant(Caller):
+    """A merchant's system."""
+
+    merchant_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class User(Caller):
+    """Somebody who acts on one user's devices at a bank: the user, or an admin of the bank."""
+
+    bank_id: str
+    user_id: str
+
+
+def _bank(token: Token, _services: Services) -> Bank:
+    _demand_scope(token, MANAGE)
+    bank_id = _bank_id(token)
+    return Bank(f"bank {bank_id}", token.subject, token.client, bank_id)
+
+
+def _merchant(token: Token, services: Services) -> Merchant:
+    _demand_scope(token, LOOKUP)
+    if not _is_name(token.merchant_id):
+        raise _forbidden("The token names no merchant")
+    key = f"merchant {token.merchant_id}"
+    services.quotas.unknown.require(key)
+    return Merchant(key, token.subject, token.client, token.merchant_id)
+
+
+def _own_user(token: Token, services: Services, *scopes: str) -> User:
+    _demand_scope(token, *scopes)
+    bank_id = _bank_id(token)
+    try:
+        user_id = services.tokens.user_id(bank_id, customer_id(token.user_id))
+    except InvalidValueError:
+        raise _forbidden("The token names no user") from None
+    return User(f"user {bank_id} {user_id}", token.subject, token.client, bank_id, user_id)
+
+
+def _user_of_path(token: Token, services: Services, wanted: str, *scopes: str) -> User:
+    """The user of the path, if the token is that user's own or an admin's of the bank."""
+    if not token.scopes.isdisjoint(scopes):
+        user = _own_user(token, services, *scopes)
+        if user.user_id == wanted:
+            return user
+    if ADMIN_PERMISSION not in token.permissions:
+        raise _forbidden("The token is not for this user's devices")
+    bank_id = _bank_id(token)
+    key = f"admin {bank_id} {token.subject}"
+    return User(key, token.subject, token.client, bank_id, wanted)
+
+
+def _demand_fresh_login(token: Token, settings: Settings) -> None:
+    """Removing a device is a high-risk action: where set, RFC 9470 asks for a recent login."""
+    max_age = settings.step_up_max_age
+    if max_age is None or token.acr in settings.step_up_acr:
+        return
+    if token.auth_time is not None and time.time() - token.auth_time <= max_age:
+        return
+    parts = ['Bearer error="insufficient_user_authentication"']
+    if settings.step_up_acr:
+        parts.append(f'acr_values="{" ".join(sorted(settings.step_up_acr))}"')
+    parts.append(f"max_age={max_age}")
+    raise Refusal(
+        401, "step-up", "A more recent login is needed", {"WWW-Authenticate": ", ".join(parts)}
+    )
+
+
+def _demand_scope(token: Token, *any_of: str) -> None:
+    if token.scopes.isdisjoint(any_of):
+        header = f'Bearer error="insufficient_scope", scope="{any_of[-1]}"'
+        raise _forbidden("The token lacks the scope for this", {"WWW-Authenticate": header})
+
+
+def _bank_id(token: Token) -> str:
+    if not _is_name(token.bank_id):
+        raise _forbidden("The token names no bank")
+    return token.bank_id
+
+
+def _is_name(text: str) -> bool:
+    return 1 <= len(text) <= NAME_LENGTH_MAX and text.isprintable()
+
+
+def _forbidden(message: str, headers: dict[str, str] | None = None) -> Refusal:
+    return Refusal(403, "forbidden", message, headers)
+
+
+AnyCaller = TypeVar("AnyCaller", bound=Caller)
+
+
+async def _admit(
+    request: Request, quota: Quota, check: Callable[[Token, Services], AnyCaller]
+) -> AnyCaller | Deferred:
+    """The caller that a check makes of the request's token, counted; or why there is none."""
+    services = services_of(request)
+    headers = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    try:
+        caller = check(await services.verifier.verify(headers), services)
+        standing = quota.take(caller.key)
+    except Refusal as refusal:
+        return Deferred(refusal)
+    add_header(request, "RateLimit-Policy", quota.policy)
+    add_header(request, "RateLimit", quota.header(standing))
+    return caller
+
+
+async def _bank_command(request: Request) -> Bank | Deferred:
+    return await _admit(request, services_of(request).quotas.commands, _bank)
+
+
+async def _bank_read(request: Request) -> Bank | Deferred:
+    return await _admit(request, services_of(request).quotas.lookups, _bank)
+
+
+async def _merchant_lookup(request: Request) -> Merchant | Deferred:
+    return await _admit(request, services_of(request).quotas.lookups, _merchant)
+
+
+async def _own_read(request: Request) -> User | Deferred:
+    def check(token: Token, services: Services) -> User:
+        return _own_user(token, services, READ_OWN, REMOVE_OWN)
+
+    return await _admit(request, services_of(request).quotas.lookups, check)
+
+
+async def _own_removal(request: Request) -> User | Deferred:
+    def check(token: Token, services: Services) -> User:
+        user = _own_user(token, services, REMOVE_OWN)
+        _demand_fresh_login(token, services.settings)
+        return user
+
+    return await _admit(request, services_of(request).quotas.commands, check)
+
+
+UserId = Annotated[
+    str,
+    Path(
+        alias="userId",
+        pattern=UUID_PATTERN,
+        description="The user: the ID that `login-seen` answers.",
+        json_schema_extra={"format": "uuid"},
+    ),
+]
+
+
+async def _read_of_user(request: Request, user_id: UserId) -> User | Deferred:
+    def check(token: Token, services: Services) -> User:
+        return _user_of_path(token, services, user_id.lower(), READ_OWN, REMOVE_OWN)
+
+    return await _admit(request, services_of(request).quotas.lookups, check)
+
+
+async def _removal_of_user(request: Request, user_id: UserId) -> User | Deferred:
+    def check(token: Token, services: Services) -> User:
+        user = _user_of_path(token, services, user_id.lower(), REMOVE_OWN)
+        _demand_fresh_login(token, services.settings)
+        return user
+
+    return await _admit(request, services_of(request).quotas.commands, check)
+
+
+BankCaller = Annotated[Bank, Depends(_bank_command)]
+"""A bank that posts a command."""
+BankReader = Annotated[Bank, Depends(_bank_read)]
+"""A bank that reads what is its own."""
+MerchantCaller = Annotated[Merchant, Depends(_merchant_lookup)]
+"""A merchant that looks devices up."""
+UserReader = Annotated[User, Depends(_own_read)]
+"""A user who reads the user's own devices."""
+UserRemover = Annotated[User, Depends(_own_removal)]
+"""A user who removes an own device, after a login that is recent enough."""
+ReaderOfUser = Annotated[User, Depends(_read_of_user)]
+"""The user whom the path names, or an admin of that user's bank, who reads."""
+RemoverOfUser = Annotated[User, Depends(_removal_of_user)]
+"""The same, who removes, after a login that is recent enough."""

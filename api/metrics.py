@@ -1,0 +1,48 @@
+"""Prometheus metrics of an API process; labels are route templates and numbers, never values."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+
+
+class Metrics:
+    """The metrics of one app, in a registry of their own."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        disable_created_metrics()
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "device_ledger_http_requests",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._refusals = Counter(
+            "device_ledger_http_refusals",
+            "Requests refused, by reason.",
+            ("route", "reason"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "device_ledger_http_request_seconds",
+            "Time from a request's first byte to its answer's last, in seconds.",
+            ("route",),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+
+    def observe(
+        self, method: str, route: str, status: int, refusal: str | None, seconds: float
+    ) -> None:
+        """Count an answered request."""
+        self._requests.labels(method, route, status).inc()
+        self._seconds.labels(route).observe(seconds)
+        if refusal is not None:
+            self._refusals.labels(route, refusal).inc()
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,150 @@
+"""What happens around every request: its ID, its log line and metrics, size and CORS."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Collection
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import USER_FAMILIES, refusal_of_status, response_to
+from api.metrics import Metrics
+from api.route import RESPONSE_HEADERS
+from device_ledger.logs import where
+
+_access = logging.getLogger("api.access")
+_log = logging.getLogger(__name__)
+
+BODY_BYTES_MAX: Final = 65_536
+UNMATCHED: Final = "(no route)"
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9-]{1,64}")
+_EXPOSED: Final = (
+    "Ledger-Position",
+    "X-Request-ID",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+)
+
+
+class Around:
+    """Gives each request an ID, adds the headers that its handling asked for, logs and counts it.
+
+    An exception that nothing handled becomes a 500 without detail; its traceback is logged
+    without the values that it carries.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_at = time.perf_counter()
+        state = scope.setdefault("state", {})
+        state["request_id"] = _request_id(scope)
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = state["request_id"]
+                for name, value in state.get(RESPONSE_HEADERS, {}).items():
+                    headers[name] = value
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:  # noqa: BLE001 - the last one to catch it
+            _log.error("request %s failed: %s", state["request_id"], where(error))
+            if status == 0:
+                await response_to(scope, refusal_of_status(500))(scope, receive, send_with_headers)
+        finally:
+            self._note(scope, status, time.perf_counter() - started_at)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", UNMATCHED)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        refusal = scope["state"].get("refusal")
+        self._metrics.observe(method, route, status, refusal, seconds)
+        _access.info(
+            "%s %s %d",
+            method,
+            route,
+            status,
+            extra={
+                "method": method,
+                "route": route,
+                "status": status,
+                "refusal": refusal,
+                "milliseconds": round(seconds * 1000, 2),
+                "request_id": scope["state"]["request_id"],
+            },
+        )
+
+
+class BodyLimit:
+    """Refuses bodies above ``BODY_BYTES_MAX``, told by Content-Length or seen while reading."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        if length.isdigit() and int(length[:20]) > BODY_BYTES_MAX:
+            refusal = refusal_of_status(413, {"Connection": "close"})
+            await response_to(scope, refusal)(scope, receive, send)
+            return
+        size = 0
+
+        async def receive_limited() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > BODY_BYTES_MAX:
+                raise HTTPException(413, headers={"Connection": "close"})
+            return message
+
+        await self._app(scope, receive_limited, send)
+
+
+class UserFamiliesCors:
+    """Lets browsers of some origins call the families that users call, and no others."""
+
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+        self._app = app
+        self._cors = CORSMiddleware(
+            app,
+            allow_origins=sorted(origins),
+            allow_methods=("GET", "DELETE"),
+            allow_headers=("Authorization", "Ledger-Min-Position", "X-Request-ID"),
+            expose_headers=_EXPOSED,
+        )
+        self._prefixes = tuple(family.prefix for family in USER_FAMILIES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        for_users = scope["type"] == "http" and scope["path"].startswith(self._prefixes)
+        await (self._cors if for_users else self._app)(scope, receive, send)
+
+
+def _request_id(scope: Scope) -> str:
+    given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
+        return str(given[0].decode())
+    return str(uuid.uuid4())

@@ -1,0 +1,45 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``."""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+from starlette.responses import JSONResponse
+
+from api.services import services_of
+
+router = APIRouter(tags=["operations"])
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+class Readiness(BaseModel):
+    """Whether it serves; ``degraded`` names parts that it serves without."""
+
+    status: str
+    degraded: list[str] = []
+    down: list[str] = []
+
+
+@router.get("/healthz")
+async def healthz() -> Alive:
+    """Tell that the process is alive."""
+    return Alive()
+
+
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
+async def readyz(request: Request) -> Response:
+    """Tell whether requests can be served now."""
+    state = await services_of(request).readiness.state()
+    if state.down:
+        return JSONResponse({"status": "down", "down": state.down, "degraded": state.degraded}, 503)
+    return JSONResponse({"status": "ready", "degraded": state.degraded, "down": []})
+
+
+@router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
+async def metrics(request: Request) -> Response:
+    """Metrics for Prometheus."""
+    found = services_of(request).metrics
+    return Response(found.text(), headers={"Content-Type": found.content_type})

@@ -1,0 +1,159 @@
+"""What the routes work with: opened once by ``create_app``, handed to them through the app."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import httpx
+from fastapi import Request
+
+from api.auth import Verifier
+from api.cursor import CursorCodec
+from api.metrics import Metrics
+from api.oidc import EmbeddedKeys, KeySource, OidcKeys
+from api.position import PositionCodec
+from api.rates import Quota
+from api.readiness import Check, Readiness
+from device_ledger.issuer import EmbeddedIssuer
+from device_ledger.ledger.ledger import Ledger
+from device_ledger.settings import DEV_ISSUER, Settings
+from device_ledger.vault.keys import Keys, load_keys, load_or_create_keys
+from device_ledger.vault.tokens import TokenKey
+from device_ledger.vault.vault import Vault
+from projections.readers import ReadModels, open_read_models, position_of
+
+READ_MODELS = ("lookup", "devices", "links")
+
+
+class Quotas:
+    """The rate limits of this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.commands = Quota("commands", settings.rate_commands)
+        self.lookups = Quota("lookups", settings.rate_lookups)
+        self.unknown = Quota("unknown-lookups", settings.rate_unknown_lookups)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is open for as long as the process serves."""
+
+    ledger: Ledger
+    vault: Vault
+    tokens: TokenKey
+    issuer: EmbeddedIssuer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All that a route may need."""
+
+    settings: Settings
+    ledger: Ledger
+    vault: Vault
+    tokens: TokenKey
+    models: ReadModels
+    positions: PositionCodec
+    cursors: CursorCodec
+    verifier: Verifier
+    quotas: Quotas
+    readiness: Readiness
+    metrics: Metrics
+
+
+def services_of(request: Request) -> Services:
+    """The services of the app that serves this request."""
+    return cast("Services", request.app.state.services)
+
+
+@contextmanager
+def open_stores(settings: Settings) -> Iterator[Stores]:
+    """Open what is written to, and what it needs.
+
+    Raises:
+        KeyLoadingError: a key of the installation can't be used.
+        IssuerError: the embedded issuer's key can't be used.
+        StoreRefusedError: the event store can't be opened for writing here.
+        VaultStoreError: the vault's store can't be used.
+    """
+    keys = _keys(settings)
+    issuer = EmbeddedIssuer.open(settings) if settings.embedded_issuer else None
+    vault = Vault.open(settings, keys)
+    try:
+        ledger = Ledger.open(settings)
+        try:
+            yield Stores(ledger, vault, keys.token, issuer)
+        finally:
+            ledger.close()
+    finally:
+        vault.close()
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, stores: Stores, metrics: Metrics
+) -> AsyncIterator[Services]:
+    """Open what is read from, and put everything together."""
+    models = await open_read_models(settings)
+    identity = stores.ledger.identity
+    async with httpx.AsyncClient(timeout=5) as client:
+        try:
+            yield Services(
+                settings=settings,
+                ledger=stores.ledger,
+                vault=stores.vault,
+                tokens=stores.tokens,
+                models=models,
+                positions=PositionCodec(
+                    stores.tokens.derive("position"), identity.ledger_id, identity.epoch
+                ),
+                cursors=CursorCodec(stores.tokens.derive("cursor")),
+                verifier=Verifier(settings, _key_source(settings, stores.issuer, client)),
+                quotas=Quotas(settings),
+                readiness=_readiness(settings, stores.ledger, models),
+                metrics=metrics,
+            )
+        finally:
+            await models.close()
+
+
+def _keys(settings: Settings) -> Keys:
+    """The keys that are set; where tokens are for trying things out, also keys made for it."""
+    secrets = (settings.master_key, settings.token_key)
+    files = (settings.master_key_file, settings.token_key_file)
+    is_set = any(secret.get_secret_value() for secret in secrets) or any(files)
+    if settings.embedded_issuer and not is_set:
+        return load_or_create_keys(settings.home)
+    return load_keys(settings)
+
+
+def _key_source(
+    settings: Settings, issuer: EmbeddedIssuer | None, client: httpx.AsyncClient
+) -> KeySource:
+    if issuer is not None:
+        return EmbeddedKeys(DEV_ISSUER, issuer.key_id, issuer.public_key)
+    return OidcKeys(settings.issuer, client)
+
+
+def _readiness(settings: Settings, ledger: Ledger, models: ReadModels) -> Readiness:
+    async def event_store() -> bool:
+        await asyncio.to_thread(ledger.heads)
+        return True
+
+    async def kafka() -> bool:
+        host, _, port = settings.brokers.split(",")[0].rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+        return True
+
+    def read_model(name: str) -> Check:
+        async def is_readable() -> bool:
+            await position_of(models, name)
+            return True
+
+        return is_readable
+
+    helpful = {"kafka": kafka} | {name: read_model(name) for name in READ_MODELS}
+    return Readiness({"event-store": event_store}, helpful)

@@ -1,0 +1,109 @@
+"""``device-ledger api``: serves the HTTP API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from device_ledger.cli.errors import USAGE, CliError
+
+if TYPE_CHECKING:
+    import socket
+
+    from device_ledger.settings import Settings
+
+
+def api() -> None:
+    """Serve the HTTP API until it is stopped.
+
+    It checks callers' tokens against DEVICE_LEDGER_ISSUER. With SQLite as the event store one
+    API process serves at a time; PostgreSQL is for more.
+    """
+    from device_ledger.issuer import IssuerError
+    from device_ledger.ledger.stores import StoreRefusedError
+    from device_ledger.logs import configure_logs
+    from device_ledger.settings import settings
+    from device_ledger.vault.keys import KeyLoadingError
+    from device_ledger.vault.store import VaultStoreError
+
+    chosen = settings()
+    _check_issuer(chosen)
+    configure_logs(chosen.log_level)
+    listening = _listen(chosen)
+    try:
+        _serve(chosen, listening)
+    except (IssuerError, KeyLoadingError, StoreRefusedError, VaultStoreError) as error:
+        raise CliError(str(error)) from error
+    finally:
+        listening.close()
+
+
+def _check_issuer(settings: Settings) -> None:
+    from device_ledger.issuer import is_loopback
+
+    if settings.embedded_issuer and settings.issuer:
+        raise CliError(
+            "DEVICE_LEDGER_ISSUER and DEVICE_LEDGER_EMBEDDED_ISSUER are both set: keep one", USAGE
+        )
+    if settings.embedded_issuer and not is_loopback(settings.host):
+        raise CliError(
+            "the embedded issuer serves on loopback only: set DEVICE_LEDGER_HOST=127.0.0.1,"
+            " or DEVICE_LEDGER_ISSUER for real callers",
+            USAGE,
+        )
+    if not settings.embedded_issuer and not settings.issuer:
+        raise CliError(
+            "no issuer of callers' tokens: set DEVICE_LEDGER_ISSUER,"
+            " or use `device-ledger up` to try things out",
+            USAGE,
+        )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    import os
+    import socket
+
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (settings.host.strip("[]"), settings.port), family=family, backlog=2048
+        )
+    except OSError as error:
+        raise CliError(
+            f"cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}"
+        ) from error
+
+
+def _serve(settings: Settings, listening: socket.socket) -> None:
+    import signal
+    from contextlib import ExitStack
+
+    import uvicorn
+
+    from device_ledger.ready import ready
+
+    config = uvicorn.Config(
+        # Named by text: nothing in device_ledger imports the rooms above it.
+        "api.app:create_app",
+        factory=True,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=20,
+    )
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                stack.enter_context(ready(settings.home, "api"))
+
+    # The server raises the signal that stopped it once more when it is done.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
+    with ExitStack() as stack:
+        config.load()
+        server = Server(config)
+        server.run([listening])
+    if not server.started:
+        raise CliError("the API could not start; its log says why")
