@@ -1,0 +1,1 @@
+"""The read model behind a user's list of devices: every registration, ended ones too."""

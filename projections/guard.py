@@ -1,0 +1,138 @@
+"""The guard: which records of a batch take effect, given where a read model stands.
+
+Each event names the one before it in its partition (``prev``), so a reader knows by itself
+whether a record comes next, came already, or comes too early; Kafka's offsets are a hint only.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from device_ledger.wire.codec import MalformedRecordError, Record, read_record
+
+
+class KafkaRecord(NamedTuple):
+    """A record of the events topic as it came."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A record that is no event of ours, or one that can't be applied, and why."""
+
+    raw: KafkaRecord
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a read model stands in a partition.
+
+    ``last_id``, ``last_offset`` and ``source`` are those of the last event applied;
+    ``next_offset`` is the first offset that was not looked at.
+    """
+
+    last_id: int = 0
+    last_offset: int = -1
+    next_offset: int = 0
+    source: str = ""
+
+
+class BrokenChainError(RuntimeError):
+    """The topic itself lacks an event: nothing can be applied after it."""
+
+
+class HistoryChangedError(RuntimeError):
+    """The topic tells another history than the one that the read model was built from."""
+
+
+@dataclass(slots=True)
+class Sifted:
+    """What a batch comes to."""
+
+    standings: dict[int, Standing]
+    records: list[tuple[KafkaRecord, Record]] = field(default_factory=list)
+    malformed: list[Malformed] = field(default_factory=list)
+    gaps: set[int] = field(default_factory=set)
+    holes: set[int] = field(default_factory=set)
+
+
+def parse(raw: KafkaRecord) -> Record | Malformed:
+    """Read a record, or say why it can't be read."""
+    try:
+        return read_record(raw.partition, raw.offset, raw.headers, raw.value)
+    except MalformedRecordError as error:
+        return Malformed(raw, str(error))
+
+
+def sift(
+    standings: Mapping[int, Standing],
+    batch: Iterable[KafkaRecord],
+    *,
+    trusted: bool,
+    holes: Collection[int] = (),
+) -> Sifted:
+    """Split a batch into what takes effect and the rest, and say where that leads.
+
+    ``trusted`` is true for records that were read one after the other from the topic itself,
+    starting at the event that the read model stands at (or at the beginning); a stream's
+    records are not, since they may be old or leave some out. ``holes`` are the partitions
+    where such a reading passed a malformed record since the last event: that may have been
+    the one that the next event follows.
+
+    Raises:
+        HistoryChangedError: the event at the read model's position has another source.
+    """
+    result = Sifted(dict(standings), holes=set(holes))
+    for raw in batch:
+        if raw.partition not in result.gaps:
+            _sift_one(result, raw, parse(raw), trusted)
+    return result
+
+
+def _sift_one(result: Sifted, raw: KafkaRecord, item: Record | Malformed, trusted: bool) -> None:
+    at = result.standings[raw.partition]
+    if isinstance(item, Malformed):
+        if raw.offset >= at.next_offset:
+            result.malformed.append(item)
+        if trusted:
+            result.holes.add(raw.partition)
+        result.standings[raw.partition] = _looked_at(at, raw.offset, trusted)
+    elif item.event.id <= at.last_id:
+        result.standings[raw.partition] = _repeated(at, item, trusted)
+    elif _comes_next(at, item, trusted, result.holes):
+        result.records.append((raw, item))
+        result.holes.discard(raw.partition)
+        result.standings[raw.partition] = Standing(
+            item.event.id, raw.offset, raw.offset + 1, item.event.source
+        )
+    else:
+        result.gaps.add(raw.partition)
+
+
+def _comes_next(at: Standing, record: Record, trusted: bool, holes: set[int]) -> bool:
+    if trusted:
+        return record.prev == at.last_id or (record.partition in holes and record.prev > at.last_id)
+    # Another source is another epoch of the ledger: look at the topic before going on.
+    return record.prev == at.last_id and at.source in {"", record.event.source}
+
+
+def _repeated(at: Standing, record: Record, trusted: bool) -> Standing:
+    if record.event.id == at.last_id:
+        if record.event.source != at.source:
+            raise HistoryChangedError(
+                f"partition {record.partition}: event {at.last_id} is not the one applied"
+            )
+        at = replace(at, last_offset=record.offset) if trusted else at
+    return _looked_at(at, record.offset, trusted)
+
+
+def _looked_at(at: Standing, offset: int, trusted: bool) -> Standing:
+    if trusted or offset == at.next_offset:
+        return replace(at, next_offset=offset + 1)
+    return at

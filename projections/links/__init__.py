@@ -1,0 +1,1 @@
+"""The read model behind a bank's list of its linked devices."""

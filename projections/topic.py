@@ -1,0 +1,152 @@
+"""Reading the events topic itself, past any consumer group, and parking what can't be read."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
+from projections.guard import KafkaRecord, Malformed
+
+BULK_RECORDS = 20_000
+
+
+class TopicMissingError(RuntimeError):
+    """There is no events topic yet: the relay makes it."""
+
+
+def kafka_record(found: Any) -> KafkaRecord:
+    """A record of aiokafka's or Faust's as the guard takes it."""
+    headers = found.headers or ()
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return KafkaRecord(found.partition, found.offset, found.key, found.value, tuple(pairs))
+
+
+class Reading:
+    """Partitions of the topic, read one record after the other from wherever one asks."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+
+    async def bounds(self, partitions: Collection[int]) -> dict[int, tuple[int, int]]:
+        """For each partition its first offset and the one that the next record will get."""
+        asked = [TopicPartition(self._topic, partition) for partition in partitions]
+        begins = await self._consumer.beginning_offsets(asked)
+        ends = await self._consumer.end_offsets(asked)
+        return {at.partition: (begins[at], ends[at]) for at in asked}
+
+    async def batches(
+        self, starts: Mapping[int, int], ends: Mapping[int, int]
+    ) -> AsyncIterator[dict[int, list[KafkaRecord]]]:
+        """The records between these offsets, in large batches, in order within a partition.
+
+        The reader may change its mind: `seek` takes effect with the next batch.
+        """
+        wanted = {
+            TopicPartition(self._topic, partition): end
+            for partition, end in ends.items()
+            if starts[partition] < end
+        }
+        self._consumer.assign(list(wanted))
+        for at in wanted:
+            self._consumer.seek(at, starts[at.partition])
+        while wanted:
+            found = await self._consumer.getmany(
+                *wanted, timeout_ms=1_000, max_records=BULK_RECORDS
+            )
+            if found:
+                yield {at.partition: [kafka_record(r) for r in found[at]] for at in found}
+            else:
+                # Nothing comes where the topic was made anew under us, and is shorter now.
+                now = await self.bounds([at.partition for at in wanted])
+                wanted = {at: min(end, now[at.partition][1]) for at, end in wanted.items()}
+            for at in list(wanted):
+                if await self._consumer.position(at) >= wanted[at]:
+                    del wanted[at]
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Go on from another offset of a partition."""
+        self._consumer.seek(TopicPartition(self._topic, partition), offset)
+
+
+class Topic:
+    """The events topic of a Kafka cluster."""
+
+    def __init__(self, bootstrap_servers: str, name: str = EVENTS) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._name = name
+
+    async def partitions(self) -> int:
+        """The number of its partitions.
+
+        Raises:
+            TopicMissingError: there is no topic.
+            KafkaError: no broker can be reached.
+        """
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
+        try:
+            await admin.start()
+            [found] = await admin.describe_topics([self._name])
+        finally:
+            await admin.close()
+        if not found["partitions"]:
+            raise TopicMissingError(f"topic {self._name} is not there yet")
+        return len(found["partitions"])
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reading]:
+        """Open a consumer that belongs to no group.
+
+        Raises:
+            KafkaError: no broker can be reached.
+        """
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap_servers,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=8 << 20,
+            fetch_max_bytes=64 << 20,
+        )
+        try:
+            await consumer.start()
+            yield Reading(consumer, self._name)
+        finally:
+            await consumer.stop()
+
+
+class DeadLetters:
+    """Where records go that can't be applied: as they came, with the reason and where they lay."""
+
+    def __init__(self, bootstrap_servers: str, name: str = DEAD_LETTERS) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._name = name
+
+    async def park(self, reader: str, letters: Sequence[Malformed]) -> None:
+        """Send records to the dead letters; returns when the broker has them for good.
+
+        Raises:
+            KafkaError: it has not.
+        """
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap_servers, acks="all", enable_idempotence=True
+        )
+        try:
+            await producer.start()
+            for letter in letters:
+                raw = letter.raw
+                where = f"{raw.partition}/{raw.offset}"
+                told = {"reader": reader, "reason": letter.reason, "coordinates": where}
+                headers = [(f"dead-letter-{name}", text.encode()) for name, text in told.items()]
+                await producer.send_and_wait(
+                    self._name, key=raw.key, value=raw.value, headers=[*raw.headers, *headers]
+                )
+        finally:
+            await producer.stop()
+
+
+KAFKA_ERRORS: tuple[type[Exception], ...] = (KafkaError, ConnectionError)

@@ -1,0 +1,50 @@
+"""The Faust app: one consumer group, and an agent for each read model.
+
+Faust delivers; it is trusted with nothing else. Tables, leader election, topic creation and the
+web server are off; offsets are committed after the rows (`streams.feed`).
+"""
+
+from pathlib import Path
+
+import faust
+
+from device_ledger.wire.topics import EVENTS
+from projections.live import LiveProjector
+from streams.devices import add_devices
+from streams.links import add_links
+from streams.lookup import add_lookup
+
+GROUP = "device-ledger-read-models"
+"""The consumer group of all workers."""
+
+SESSION_SECONDS = 8.0
+"""After so long without a heartbeat a worker's partitions go to the others."""
+
+
+def create_app(
+    bootstrap_servers: str, name: str, data: Path, projectors: dict[str, LiveProjector]
+) -> faust.App:
+    """The app of one worker; `name` tells it from the others and must stay its own."""
+    app = faust.App(
+        GROUP,
+        broker=";".join(f"kafka://{server}" for server in bootstrap_servers.split(",")),
+        datadir=data,
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        key_serializer="raw",
+        value_serializer="raw",
+        consumer_group_instance_id=name,
+        consumer_auto_offset_reset="earliest",
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=SESSION_SECONDS / 4,
+        broker_commit_interval=1.0,
+        # A worker leaves as it came: what is not acknowledged is read again.
+        stream_wait_empty=False,
+    )
+    events = app.topic(EVENTS, key_type=bytes, value_type=bytes)
+    add_lookup(app, events, projectors["lookup"])
+    add_devices(app, events, projectors["devices"])
+    add_links(app, events, projectors["links"])
+    return app

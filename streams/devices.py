@@ -1,0 +1,17 @@
+"""The agent that keeps `devices`: the devices of each user."""
+
+from typing import Any
+
+import faust
+from faust.types import StreamT, TopicT
+
+from projections.live import LiveProjector
+from streams.feed import feed
+
+
+def add_devices(app: faust.App, events: TopicT, projector: LiveProjector) -> None:
+    """Add the agent to the app."""
+
+    @app.agent(events, name="devices")
+    async def devices(stream: StreamT[Any]) -> None:
+        await feed(stream, projector)

@@ -1,0 +1,139 @@
+"""A worker process: the app, and a loop that compares the read models with the topic."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, cast
+
+from faust.transport.consumer import Consumer
+from faust.types import TP
+
+from device_ledger.settings import Settings
+from device_ledger.wire.topics import EVENTS
+from projections.guard import BrokenChainError
+from projections.live import LiveProjector
+from projections.models import MODELS
+from projections.store import StoreInUseError, open_store
+from projections.topic import KAFKA_ERRORS, DeadLetters, Reading, Topic, TopicMissingError
+from streams.app import create_app
+
+EXPECTED = (StoreInUseError, BrokenChainError)
+"""What ends a worker with one line that says why."""
+
+log = logging.getLogger(__name__)
+
+_NOT_YET: tuple[type[Exception], ...] = (TopicMissingError, *KAFKA_ERRORS)
+
+_EVERY = 1.0
+"""Seconds between two comparisons with the topic's ends."""
+
+
+class Worker:
+    """Keeps the read models of the partitions that the group gives it."""
+
+    def __init__(self, settings: Settings, name: str, on_ready: Callable[[], object]) -> None:
+        self._topic = Topic(settings.brokers)
+        self._store = open_store(settings)
+        letters = DeadLetters(settings.brokers)
+        self._projectors = {
+            model.name: LiveProjector(model, self._store, self._topic, letters) for model in MODELS
+        }
+        self._app = create_app(
+            settings.brokers, name, settings.home / "streams" / name, self._projectors
+        )
+        self._on_ready = on_ready
+        self._app.on_rebalance_complete.connect(self._begin, weak=False)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop.
+
+        Raises:
+            StoreInUseError: another worker writes here, and the store is for one.
+            BrokenChainError: the topic lacks an event.
+            Exception: whatever else ended the app.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(self._store.writing())
+            if not await self._topic_is_there(stop):
+                return
+            try:
+                await self._app.start()
+                await self._work_until(stop)
+            finally:
+                await self._app.stop()
+                for projector in self._projectors.values():
+                    await projector.close()
+
+    async def _work_until(self, stop: asyncio.Event) -> None:
+        keeping = asyncio.create_task(self._keep_up())
+        stopping = asyncio.create_task(stop.wait())
+        ending = asyncio.create_task(self._app.wait_until_stopped())
+        tasks: set[asyncio.Task[Any]] = {keeping, stopping, ending}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if keeping.done():
+                keeping.result()
+            if not stop.is_set():
+                raise self._app.crash_reason or RuntimeError("the stream ended by itself")
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _topic_is_there(self, stop: asyncio.Event) -> bool:
+        told = ""
+        while not stop.is_set():
+            try:
+                await self._topic.partitions()
+            except _NOT_YET as error:
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("waiting: %s", told)
+                await asyncio.sleep(_EVERY / 4)
+            else:
+                return True
+        return False
+
+    async def _begin(self, *_: Any, **__: Any) -> None:
+        """Before the stream of a new assignment starts: begin where the read models stand."""
+        assigned = self._assigned()
+        if assigned:
+            for projector in self._projectors.values():
+                await projector.catch_up(assigned)
+            await self._commit_standings(assigned)
+        self._on_ready()
+
+    def _assigned(self) -> set[int]:
+        return {at.partition for at in self._app.consumer.assignment() if at.topic == EVENTS}
+
+    async def _commit_standings(self, partitions: set[int]) -> None:
+        """Set the group's offsets to what the read models have seen; they may lie either way."""
+        standings = [await projector.standings() for projector in self._projectors.values()]
+        offsets = {
+            TP(EVENTS, partition): min(at[partition].next_offset for at in standings)
+            for partition in partitions
+        }
+        consumer = cast("Consumer", self._app.consumer)
+        await consumer._commit(offsets)  # noqa: SLF001 - no public way without acks
+
+    async def _keep_up(self) -> None:
+        async with self._topic.reading() as reading:
+            while True:
+                await asyncio.sleep(_EVERY)
+                await self._compare(reading)
+
+    async def _compare(self, reading: Reading) -> None:
+        assigned = self._assigned()
+        if not assigned or self._app.rebalancing:
+            return
+        try:
+            bounds = await reading.bounds(assigned)
+        except KAFKA_ERRORS as error:
+            log.warning("the topic can't be reached: %s", type(error).__name__)
+            return
+        ends = {partition: end for partition, (_, end) in bounds.items()}
+        far = [await projector.keep_up(ends) for projector in self._projectors.values()]
+        if any(far):
+            # The stream would go through all that was just read: let it go on behind it.
+            await self._commit_standings(assigned)
+            await self._app.consumer.perform_seek()
