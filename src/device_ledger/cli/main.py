@@ -15,8 +15,11 @@ from device_ledger.cli.api import api
 from device_ledger.cli.broker import broker
 from device_ledger.cli.errors import CliError, from_settings_error
 from device_ledger.cli.relay import relay
+from device_ledger.cli.simulate import simulate
+from device_ledger.cli.streams import streams
 from device_ledger.cli.tether import watch_supervisor
 from device_ledger.cli.token import token
+from device_ledger.cli.up import up
 
 
 class Commands(TyperGroup):
@@ -74,7 +77,10 @@ def device_ledger(
 
 
 # Commands, in the order of --help: `app.command()(function)`, `app.add_typer(group, name=…)`.
+app.command()(up)
 app.command()(broker)
 app.command()(api)
 app.command()(relay)
+app.command()(streams)
 app.command()(token)
+app.command()(simulate)

@@ -12,7 +12,17 @@ from device_ledger.cli.errors import CliError
 from device_ledger.cli.main import Commands, app
 from device_ledger.settings import Settings
 
-HEAVY = ("aiokafka", "api", "eventsourcing", "fastapi", "faust", "httpx", "psycopg", "pydantic")
+HEAVY = (
+    "aiohttp",
+    "aiokafka",
+    "api",
+    "eventsourcing",
+    "fastapi",
+    "faust",
+    "httpx",
+    "psycopg",
+    "pydantic",
+)
 
 
 def run_failing(error: Exception) -> Result:
