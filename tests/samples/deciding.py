@@ -1,6 +1,7 @@
 """Given events, when command, then exactly these events."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from device_ledger.domain.claim import Claim, ClaimReleased, ClaimTaken, claim_id, evolve_claim
 from device_ledger.domain.customer.command import Command, Decision, Device
@@ -19,7 +20,8 @@ Given = Sequence[tuple[CustomerRef, object]]
 
 def decide(given: Given, command: Command) -> Decision:
     """What the command comes to after these events, each with its customer."""
-    customer, claims = Customer(command.customer), {}
+    customer = Customer(command.customer)
+    claims: dict[UUID, Claim] = {}
     for ref, event in given:
         if isinstance(event, ClaimTaken | ClaimReleased):
             evolve_claim(claims.setdefault(event.claim_id, Claim(event.claim_id)), event)

@@ -20,17 +20,17 @@ _PREPARE_LOCK = 0x6465766C
 # An ORDER BY keeps the planner from turning the inner query into a hash join over the table.
 _SNAPSHOTS = (
     "SELECT s.* FROM unnest(%s::uuid[]) AS w(id) CROSS JOIN LATERAL"
-    " (SELECT * FROM stored_snapshots WHERE originator_id = w.id"
+    " (SELECT * FROM device_ledger_snapshots WHERE originator_id = w.id"
     " ORDER BY originator_version DESC LIMIT 1) AS s"
 )
 _EVENTS = (
     "SELECT e.* FROM unnest(%s::uuid[], %s::bigint[]) AS w(id, after) CROSS JOIN LATERAL"
-    " (SELECT originator_id, originator_version, topic, state FROM stored_events"
+    " (SELECT originator_id, originator_version, topic, state FROM device_ledger_events"
     " WHERE originator_id = w.id AND originator_version > w.after"
     " ORDER BY originator_version) AS e"
 )
 _VERSIONS = (
-    "SELECT w.id, (SELECT originator_version FROM stored_events WHERE originator_id = w.id"
+    "SELECT w.id, (SELECT originator_version FROM device_ledger_events WHERE originator_id = w.id"
     " ORDER BY originator_version DESC LIMIT 1) AS version FROM unnest(%s::uuid[]) AS w(id)"
 )
 _MOVE_HEADS = (
@@ -152,7 +152,8 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
         ]
         with self.datastore.transaction(commit=True) as c:
             c.executemany(
-                "INSERT INTO stored_snapshots VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", rows
+                "INSERT INTO device_ledger_snapshots VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                rows,
             )
 
     def purge_receipts(self, now: str) -> int:

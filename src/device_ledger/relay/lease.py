@@ -18,7 +18,7 @@ from psycopg import AsyncConnection, sql
 from device_ledger.settings import Settings
 
 LOCK_KEY = 0x72656C6179
-CHANNEL = "stored_events"
+CHANNEL = "device_ledger_events"
 LOOK_SECONDS = 0.005
 TRY_LOCK_SECONDS = 0.2
 
