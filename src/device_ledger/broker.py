@@ -7,6 +7,7 @@ runs. Kept small and quick to start; durable as Kafka is, also where it is kille
 import asyncio
 import base64
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -23,6 +24,10 @@ from device_ledger.java import find_java
 from device_ledger.kafka_jars import BrokerError
 
 LOOPBACK: Final = "127.0.0.1"
+PORT_REMEDY: Final = (
+    "set DEVICE_LEDGER_BROKER_PORT to a free one, "
+    "or KAFKA_BOOTSTRAP_SERVERS to the broker that runs there"
+)
 GRACE: Final = 20.0
 """Seconds that a broker gets to stop by itself before it is killed."""
 
@@ -90,7 +95,7 @@ class LocalBroker:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             await asyncio.to_thread(end_left_over, self._folder)
-            check_port(self._port)
+            check_port(LOOPBACK, self._port, PORT_REMEDY)
             properties = self._write_settings("server.properties", "data")
             if not (self._folder / "data").exists():
                 await self._format()
@@ -186,21 +191,21 @@ async def answers(bootstrap_servers: str) -> bool:
         await admin.close()
 
 
-def check_port(port: int) -> None:
-    """Refuse a port that something else listens on.
+def check_port(host: str, port: int, remedy: str) -> None:
+    """Refuse a port that something else listens on, or an address that isn't of this machine.
 
     Raises:
-        BrokerError: it is taken.
+        BrokerError: it can't be had; the message ends with the remedy.
     """
-    with socket.socket() as trial:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            trial.bind((LOOPBACK, port))
+            trial.bind((host, port))
         except OSError as error:
-            raise BrokerError(
-                f"port {port} of {LOOPBACK} is taken: set DEVICE_LEDGER_BROKER_PORT to a free one, "
-                "or KAFKA_BOOTSTRAP_SERVERS to the broker that runs there"
-            ) from error
+            if error.errno == errno.EADDRINUSE:
+                raise BrokerError(f"port {port} of {host} is taken: {remedy}") from error
+            raise BrokerError(f"port {port} of {host}: {error.strerror}: {remedy}") from error
 
 
 def free_port() -> int:

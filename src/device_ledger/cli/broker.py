@@ -39,7 +39,7 @@ async def _serve(home: Path, port: int) -> None:
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
-    local = LocalBroker(home, port, await asyncio.to_thread(_fetch))
+    local = LocalBroker(home, port, await asyncio.to_thread(fetch_with_progress))
     stopping = asyncio.create_task(asked_to_stop.wait())
     try:
         starting = asyncio.create_task(local.start())
@@ -57,7 +57,12 @@ async def _serve(home: Path, port: int) -> None:
         await local.stop()
 
 
-def _fetch() -> list[Path]:
+def fetch_with_progress() -> list[Path]:
+    """Paths of Kafka's jars; shows on stderr how far it is.
+
+    Raises:
+        BrokerError: one can't be had, or isn't the one that was locked.
+    """
     from jgo.maven import MavenContext
     from rich.console import Console
     from rich.progress import Progress

@@ -22,13 +22,21 @@ class Child:
     """``device-ledger <command>`` on a home.
 
     It ends when this process does, however that ends: it reads a pipe that only this process
-    holds open (``device_ledger.cli.tether``).
+    holds open (``device_ledger.cli.tether``). ``words`` are the command's, its name unless given.
     """
 
-    def __init__(self, name: str, home: Path, environment: Mapping[str, str], *words: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        home: Path,
+        environment: Mapping[str, str],
+        *words: str,
+        inherited: tuple[int, ...] = (),
+    ) -> None:
         self.name = name
         self.log = home / "logs" / f"{name}.log"
         self._words = words or (name,)
+        self._inherited = inherited
         self._ready = ready_file(home, name)
         self._environment = {**environment, "DEVICE_LEDGER_HOME": str(home)}
         self._process: subprocess.Popen[bytes] | None = None
@@ -46,6 +54,7 @@ class Child:
 
     def start(self) -> None:
         """Start the process; an earlier one must have ended."""
+        self._close_pipe()
         self._ready.unlink(missing_ok=True)
         theirs, self._pipe = os.pipe()
         with _opened_log(self.log) as log:
@@ -55,7 +64,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(theirs,),
+                pass_fds=(theirs, *self._inherited),
                 start_new_session=True,
             )
         os.close(theirs)
@@ -93,6 +102,10 @@ class Child:
         if self.wait(grace) is None:
             self.kill()
         self._close_pipe()
+
+    def kill_later(self) -> None:
+        """Send SIGKILL without waiting: all that a signal handler may do."""
+        self._running().kill()
 
     def kill(self) -> None:
         """End the process at once (SIGKILL) and wait."""
