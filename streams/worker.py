@@ -35,13 +35,12 @@ class Worker:
     def __init__(self, settings: Settings, name: str, on_ready: Callable[[], object]) -> None:
         self._topic = Topic(settings.brokers)
         self._store = open_store(settings)
+        self._data = settings.home / "streams"
         letters = DeadLetters(settings.brokers)
         self._projectors = {
             model.name: LiveProjector(model, self._store, self._topic, letters) for model in MODELS
         }
-        self._app = create_app(
-            settings.brokers, name, settings.home / "streams" / name, self._projectors
-        )
+        self._app = create_app(settings.brokers, name, self._data, self._projectors)
         self._on_ready = on_ready
         self._app.on_rebalance_complete.connect(self._begin, weak=False)
 
@@ -57,6 +56,7 @@ class Worker:
             stack.enter_context(self._store.writing())
             if not await self._topic_is_there(stop):
                 return
+            self._data.mkdir(parents=True, exist_ok=True)
             try:
                 await self._app.start()
                 await self._work_until(stop)
@@ -98,8 +98,9 @@ class Worker:
         """Before the stream of a new assignment starts: begin where the read models stand."""
         assigned = self._assigned()
         if assigned:
-            for projector in self._projectors.values():
-                await projector.catch_up(assigned)
+            await asyncio.gather(
+                *(projector.catch_up(assigned) for projector in self._projectors.values())
+            )
             await self._commit_standings(assigned)
         self._on_ready()
 

@@ -42,13 +42,17 @@ def event(type_: str, id_: int, *, device: str = DEVICE, **data: Any) -> PublicE
 
 def registered(id_: int, **data: Any) -> PublicEvent:
     """The device was registered."""
-    own = {"keyGeneration": 1, "sealedDeviceId": "sealed-device", "registeredAt": at(id_)}
+    own: dict[str, Any] = {
+        "keyGeneration": 1,
+        "sealedDeviceId": "sealed-device",
+        "registeredAt": at(id_),
+    }
     return event(events.DEVICE_REGISTERED, id_, **own | data)
 
 
 def linked(id_: int, **data: Any) -> PublicEvent:
     """The device was linked."""
-    own = {
+    own: dict[str, Any] = {
         "keyGeneration": 1,
         "sealedDeviceId": "sealed-device",
         "phraseToken": "phrase-token-1",
@@ -65,7 +69,8 @@ def unlinked(id_: int, **data: Any) -> PublicEvent:
 
 def login_seen(id_: int, **data: Any) -> PublicEvent:
     """A login was seen that told nothing but its time, save for what is given."""
-    return event(events.DEVICE_LOGIN_SEEN, id_, **{"keyGeneration": 1, "seenAt": at(id_)} | data)
+    own: dict[str, Any] = {"keyGeneration": 1, "seenAt": at(id_)}
+    return event(events.DEVICE_LOGIN_SEEN, id_, **own | data)
 
 
 def deactivated(id_: int, **data: Any) -> PublicEvent:

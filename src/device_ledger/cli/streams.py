@@ -34,6 +34,8 @@ def streams(
     logging.basicConfig(
         level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    for library in ("faust", "mode", "aiokafka"):
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
     asyncio.run(_serve(chosen, name))
 
 

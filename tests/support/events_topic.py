@@ -1,0 +1,88 @@
+"""Doing to the events topic what the relay does, and what befalls it."""
+
+import asyncio
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+
+from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
+from projections.guard import KafkaRecord
+from projections.topic import kafka_record
+
+
+async def make_topics(servers: str, partitions: int, *names: str) -> None:
+    """Make topics, by default the events and the dead letters."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await admin.create_topics(
+            [NewTopic(name, partitions, 1) for name in names or (EVENTS, DEAD_LETTERS)]
+        )
+    finally:
+        await admin.close()
+
+
+async def send(servers: str, records: Iterable[KafkaRecord], topic: str = EVENTS) -> None:
+    """Produce records to their partitions, in order."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=servers, acks="all", enable_idempotence=True, linger_ms=2
+    )
+    await producer.start()
+    try:
+        acknowledgements = [
+            await producer.send(
+                topic,
+                partition=record.partition,
+                key=record.key,
+                value=record.value,
+                headers=list(record.headers),
+            )
+            for record in records
+        ]
+        await asyncio.gather(*acknowledgements)
+    finally:
+        await producer.stop()
+
+
+async def empty(servers: str, partitions: int, topic: str = EVENTS) -> None:
+    """Remove all records; offsets go on where they were."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await admin.delete_records(
+            {TopicPartition(topic, p): RecordsToDelete(-1) for p in range(partitions)}
+        )
+    finally:
+        await admin.close()
+
+
+async def remake(servers: str, partitions: int, topic: str = EVENTS) -> None:
+    """Delete the topic and make it anew, empty; offsets begin again."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+        while topic in await admin.list_topics():
+            await asyncio.sleep(0.05)
+        await admin.create_topics([NewTopic(topic, partitions, 1)])
+    finally:
+        await admin.close()
+
+
+async def records_of(servers: str, topic: str) -> list[KafkaRecord]:
+    """All records of a topic."""
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=servers, group_id=None, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        found: list[KafkaRecord] = []
+        for at, end in ends.items():
+            while await consumer.position(at) < end:
+                batch = await consumer.getmany(at, timeout_ms=1_000)
+                found += [kafka_record(record) for record in batch.get(at, ())]
+        return found
+    finally:
+        await consumer.stop()
