@@ -21,8 +21,11 @@ SETTINGS = "-c fsync=off -c max_connections=200"
 
 
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """URL of a server: of the environment, else in a container, else the one in a wheel."""
+def running_postgres(options: str = SETTINGS) -> Iterator[str]:
+    """URL of a server: of the environment, else in a container, else the one in a wheel.
+
+    The last is started with ``options``, those of ``postgres`` itself.
+    """
     given = os.environ.get("DEVICE_LEDGER_TEST_POSTGRES_URL")
     if given:
         yield given
@@ -34,7 +37,7 @@ def running_postgres() -> Iterator[str]:
     else:
         # Not below pytest's folder, which is closed to the user that a root's server runs as.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            server = _TcpServer(_made(Path(folder) / "pgdata"))
+            server = _TcpServer(_made(Path(folder) / "pgdata"), options)
             try:
                 yield f"postgresql://postgres@127.0.0.1:{server.port}/postgres"
             finally:
@@ -56,13 +59,14 @@ def fresh_database(server_url: str) -> Iterator[str]:
 class _TcpServer(PostgresServer):
     """The wheel's server on a loopback port, where it would listen on a socket file only."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: str) -> None:
         self.port = free_port()
+        self._options = options
         super().__init__(folder)
 
     def ensure_postgres_running(self) -> None:
         """Start the server and wait until it takes connections."""
-        options = f"-h 127.0.0.1 -p {self.port} -k '' {SETTINGS}"
+        options = f"-h 127.0.0.1 -p {self.port} -k '' {self._options}"
         arguments = ["-w", "-t", "60", "-o", options, "-l", str(self.log), "start"]
         create_command_function("pg_ctl")(arguments, pgdata=self.pgdata, user=self.system_user)
         self._postmaster_info = PostmasterInfo.read_from_pgdata(self.pgdata)

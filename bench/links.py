@@ -1,0 +1,121 @@
+"""Link commands into the ledger: group commit against one save a command, on both stores.
+
+Each writer is a process of its own that keeps 256 commands waiting, as an API under load does.
+Every command links a new device to a new customer: two aggregates' events and two claims.
+"""
+
+import multiprocessing
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+
+import psutil
+
+from bench.report import Row
+from device_ledger.domain.customer.command import Context, Device
+from device_ledger.domain.customer.link import LinkDevice
+from device_ledger.domain.customer.state import CustomerRef
+from device_ledger.ledger.group_commit import BATCH_MAX
+from device_ledger.ledger.ledger import Ledger, utc_now
+from device_ledger.ledger.receipts import Answer, Receipt
+from device_ledger.settings import Settings
+from device_ledger.vault.encoding import to_text
+
+WAITING = 256
+COMMANDS_OURS = 6_000
+COMMANDS_REFERENCE = 1_500
+
+
+@dataclass(frozen=True)
+class Written:
+    """Commands a second, and CPU microseconds a command of the writer and its database server."""
+
+    rate: float
+    cpu_us: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """A ledger of ours and one for the reference on stores of one kind.
+
+    ``server_pid`` is the database server's process where it runs here.
+    """
+
+    store: str
+    ours: Settings
+    reference: Settings
+    server_pid: int | None
+
+
+def measure(case: Case, rounds: int, step: Callable[[], None]) -> list[Row]:
+    """Write to both ledgers in turns; ``step`` is called after each turn."""
+    rate = Row(f"link commands, {case.store}", "commands/s", "higher")
+    cpu = Row(f"link commands, {case.store}: CPU each", "µs", "lower")
+    sides = [
+        (rate.rounds.ours, cpu.rounds.ours, case.ours, COMMANDS_OURS, BATCH_MAX),
+        (rate.rounds.reference, cpu.rounds.reference, case.reference, COMMANDS_REFERENCE, 1),
+    ]
+    spawn = multiprocessing.get_context("spawn")
+    for _ in range(rounds):
+        sides.reverse()
+        for rates, cpus, settings, count, batch_max in sides:
+            with ProcessPoolExecutor(1, mp_context=spawn) as process:
+                turn = process.submit(write, settings, count, batch_max, case.server_pid)
+                written = turn.result()
+            rates.append(written.rate)
+            cpus.append(written.cpu_us)
+            step()
+    return [rate, cpu]
+
+
+def write(settings: Settings, count: int, batch_max: int, server_pid: int | None) -> Written:
+    """Link so many devices, saving at most ``batch_max`` commands at once."""
+    ledger = Ledger.open(settings, batch_max=batch_max)
+    _drive(ledger, WAITING)
+    cpu_before, begun = _cpu_seconds(server_pid), time.perf_counter()
+    _drive(ledger, count)
+    seconds = time.perf_counter() - begun
+    cpu = _cpu_seconds(server_pid) - cpu_before
+    ledger.close()
+    return Written(count / seconds, cpu / count * 1e6)
+
+
+def _drive(ledger: Ledger, count: int) -> None:
+    commands = [_link() for _ in range(count)]
+    free = threading.Semaphore(WAITING)
+
+    def done(future: Future[Answer]) -> None:
+        assert future.result().status == "done"
+        free.release()
+
+    for command in commands:
+        free.acquire()
+        ledger.submit(command, Receipt(command.device.token, "", keyed=False)).add_done_callback(
+            done
+        )
+    for _ in range(WAITING):
+        free.acquire()
+
+
+def _link() -> LinkDevice:
+    """A link as the API makes it: tokens and sealed values of real lengths."""
+    return LinkDevice(
+        customer=CustomerRef("bank-1", str(uuid.uuid4()), f"customer-{uuid.uuid4()}"),
+        context=Context("bank-1-backend", "core", str(uuid.uuid4()), utc_now()),
+        device=Device(to_text(os.urandom(32)), to_text(os.urandom(65)), 1, str(uuid.uuid4())),
+        phrase_token=to_text(os.urandom(32)),
+        sealed_phrase=to_text(os.urandom(60)),
+        max_active_devices=500,
+    )
+
+
+def _cpu_seconds(server_pid: int | None) -> float:
+    processes = [psutil.Process()]
+    if server_pid is not None:
+        server = psutil.Process(server_pid)
+        processes += [server, *server.children(recursive=True)]
+    return sum(sum(process.cpu_times()[:2]) for process in processes)

@@ -1,0 +1,208 @@
+"""The load generator, in a process of its own: HTTP/1.1 over kept connections, nothing else.
+
+Requests are rendered before the clock starts, and answers are read no further than needed, so that
+it takes less of the machine than what it measures.
+"""
+
+import asyncio
+import multiprocessing
+import random
+import re
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import orjson
+import uvloop
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_POSITION = re.compile(rb"\r\nledger-position: *([^\r]+)", re.IGNORECASE)
+_HEAD_END: Final = b"\r\n\r\n"
+
+Result = TypeVar("Result")
+
+
+class UnexpectedAnswerError(Exception):
+    """A server answered something else than 200, or nothing."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a load came to: answers, the seconds they took, and each one's milliseconds."""
+
+    answers: int
+    seconds: float
+    latencies_ms: list[float]
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return self.answers / self.seconds
+
+
+def request(
+    method: str, path: str, token: str, body: object = None, headers: Sequence[str] = ()
+) -> bytes:
+    """A request as it goes over the wire; the body is sent as JSON."""
+    content = b"" if body is None else orjson.dumps(body)
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {token}"]
+    if content:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
+    return "\r\n".join([*lines, *headers, "", ""]).encode() + content
+
+
+class Generator:
+    """The process that the load comes from."""
+
+    def __init__(self) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._process = ProcessPoolExecutor(1, mp_context=spawn)
+
+    def repeat(
+        self, port: int, requests: Sequence[bytes], connections: int, seconds: float
+    ) -> Outcome:
+        """Send requests in random order, the next one on a connection after each answer."""
+        return self._process.submit(_run, _repeat, port, requests, connections, seconds).result()
+
+    def send_all(self, port: int, requests: Sequence[bytes], connections: int) -> Outcome:
+        """Send each request once, the next one on a connection after each answer."""
+        return self._process.submit(_run, _send_all, port, requests, connections).result()
+
+    def follow(self, port: int, pairs: Sequence[tuple[bytes, bytes]], rate: float) -> Outcome:
+        """Send commands at a rate and time how long after its answer a lookup shows each.
+
+        A pair is a command and the lookup that must show it, to which
+        ``Ledger-Min-Position`` is added; an empty lookup follows nothing.
+        """
+        return self._process.submit(_run, _follow, port, pairs, rate).result()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.shutdown()
+
+
+class Connection(asyncio.Protocol):
+    """One kept connection; ``ask`` sends a request and gives the head and body of its answer."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self._size = 0
+        self._answer: asyncio.Future[bytes] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport to write to."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer once head and body are there."""
+        self._received += data
+        if not self._size:
+            head_end = self._received.find(_HEAD_END)
+            if head_end < 0:
+                return
+            length = _LENGTH.search(self._received, 0, head_end)
+            self._size = head_end + len(_HEAD_END) + (int(length[1]) if length else 0)
+        if len(self._received) >= self._size and self._answer is not None:
+            answer, self._received, self._size = self._received, b"", 0
+            self._answer.set_result(answer)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Whoever waits is told."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(UnexpectedAnswerError("the connection was closed"))
+
+    async def ask(self, content: bytes) -> bytes:
+        """Send one request and wait for its answer, which must be 200."""
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(content)
+        answer = await self._answer
+        if answer[9:12] != b"200":
+            raise UnexpectedAnswerError(answer.decode(errors="replace")[:500])
+        return answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+
+async def _connect(port: int) -> Connection:
+    _, connection = await asyncio.get_running_loop().create_connection(
+        Connection, "127.0.0.1", port
+    )
+    return connection
+
+
+def _run(work: Callable[..., Coroutine[object, object, Result]], *values: object) -> Result:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work(*values))
+
+
+async def _on_connections(
+    port: int, connections: int, next_request: Callable[[], bytes | None]
+) -> Outcome:
+    latencies: list[float] = []
+
+    async def drive(connection: Connection) -> None:
+        while (content := next_request()) is not None:
+            begun = time.perf_counter()
+            await connection.ask(content)
+            latencies.append((time.perf_counter() - begun) * 1000)
+
+    opened = [await _connect(port) for _ in range(connections)]
+    begun = time.perf_counter()
+    await asyncio.gather(*(drive(connection) for connection in opened))
+    seconds = time.perf_counter() - begun
+    for connection in opened:
+        connection.close()
+    return Outcome(len(latencies), seconds, latencies)
+
+
+async def _repeat(
+    port: int, requests: Sequence[bytes], connections: int, seconds: float
+) -> Outcome:
+    end = time.perf_counter() + seconds
+    choose = random.Random(1).choice
+    return await _on_connections(
+        port, connections, lambda: choose(requests) if time.perf_counter() < end else None
+    )
+
+
+async def _send_all(port: int, requests: Sequence[bytes], connections: int) -> Outcome:
+    rest = iter(requests)
+    return await _on_connections(port, connections, lambda: next(rest, None))
+
+
+async def _follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: float) -> Outcome:
+    idle: list[Connection] = []
+    latencies: list[float] = []
+
+    async def ask(content: bytes) -> bytes:
+        connection = idle.pop() if idle else await _connect(port)
+        answer = await connection.ask(content)
+        idle.append(connection)
+        return answer
+
+    async def one(command: bytes, lookup: bytes) -> None:
+        position = _POSITION.search(await ask(command))
+        if not lookup:
+            return
+        begun = time.perf_counter()
+        if position is None:
+            raise UnexpectedAnswerError("a command's answer had no Ledger-Position")
+        await ask(
+            lookup.replace(_HEAD_END, b"\r\nLedger-Min-Position: %b\r\n\r\n" % position[1], 1)
+        )
+        latencies.append((time.perf_counter() - begun) * 1000)
+
+    begun = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for number, (command, lookup) in enumerate(pairs):
+            await asyncio.sleep(begun + number / rate - time.perf_counter())
+            tasks.create_task(one(command, lookup))
+    seconds = time.perf_counter() - begun
+    for connection in idle:
+        connection.close()
+    return Outcome(len(pairs), seconds, latencies)
