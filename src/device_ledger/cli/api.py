@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from device_ledger.cli.errors import USAGE, CliError
 
 if TYPE_CHECKING:
     import socket
 
+    from collections.abc import Mapping
+
     from device_ledger.settings import Settings
+
+SERVER: Final[Mapping[str, Any]] = {
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "timeout_graceful_shutdown": 20,
+}
+"""How uvicorn is set; the benchmark's reference is served by the same."""
 
 
 def api() -> None:
@@ -85,11 +96,7 @@ def _serve(settings: Settings, listening: socket.socket) -> None:
         # Named by text: nothing in device_ledger imports the rooms above it.
         "api.app:create_app",
         factory=True,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=20,
+        **SERVER,
     )
 
     class Server(uvicorn.Server):
