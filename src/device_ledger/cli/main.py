@@ -14,8 +14,11 @@ from device_ledger import __version__
 from device_ledger.cli.api import api
 from device_ledger.cli.broker import broker
 from device_ledger.cli.errors import CliError, from_settings_error
+from device_ledger.cli.import_ import import_file
+from device_ledger.cli.rebuild import rebuild
 from device_ledger.cli.relay import relay
 from device_ledger.cli.simulate import simulate
+from device_ledger.cli.status import status
 from device_ledger.cli.streams import streams
 from device_ledger.cli.tether import watch_supervisor
 from device_ledger.cli.token import token
@@ -82,5 +85,8 @@ app.command()(broker)
 app.command()(api)
 app.command()(relay)
 app.command()(streams)
+app.command()(rebuild)
+app.command()(status)
 app.command()(token)
 app.command()(simulate)
+app.command("import")(import_file)
