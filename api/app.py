@@ -7,14 +7,27 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api.errors import Refusal, on_http_exception, on_invalid_request, on_refusal
+from api.bank import device_list, links, logins
+from api.errors import (
+    Refusal,
+    on_http_exception,
+    on_invalid_request,
+    on_refusal,
+    on_unavailable,
+)
+from api.merchant import lookup
 from api.metrics import Metrics
 from api.middleware import Around, BodyLimit, UserFamiliesCors
 from api.operations import health
 from api.services import open_services, open_stores
+from api.user import banno, netevia
 from device_ledger import __version__
+from device_ledger.ledger.attempt import UnavailableError
+from device_ledger.ledger.group_commit import OverloadedError
 from device_ledger.settings import Settings
 from device_ledger.settings import settings as settings_of_process
+from device_ledger.vault.store import VaultStoreError
+from projections.readers import NotReadyError
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -45,9 +58,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
+    for away in (NotReadyError, OverloadedError, UnavailableError, VaultStoreError):
+        app.add_exception_handler(away, on_unavailable)
     # Each one added stands around those before it.
     app.add_middleware(BodyLimit)
     app.add_middleware(UserFamiliesCors, origins=chosen.cors_origins)
     app.add_middleware(Around, metrics=metrics)
-    app.include_router(health.router)
+    for room in (links, logins, device_list, lookup, netevia, banno, health):
+        app.include_router(room.router)
     return app

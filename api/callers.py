@@ -17,7 +17,8 @@ from api.errors import Refusal
 from api.rates import Quota
 from api.route import Deferred, add_header
 from api.services import Services, services_of
-from device_ledger.domain.values import InvalidValueError, customer_id
+from device_ledger.domain.customer.state import CustomerRef
+from device_ledger.domain.values import InvalidValueError, customer_id, is_uuid
 from device_ledger.settings import Settings
 
 MANAGE: Final = "devices.manage"
@@ -56,21 +57,30 @@ class Merchant(Caller):
 class User(Caller):
     """Somebody who acts on one user's devices at a bank: the user, or an admin of the bank."""
 
-    bank_id: str
-    user_id: str
+    customer: CustomerRef
+
+    @property
+    def bank_id(self) -> str:
+        """The bank whose user it is."""
+        return self.customer.bank_id
+
+    @property
+    def user_id(self) -> str:
+        """The user's ID, in lower case."""
+        return self.customer.user_id
 
 
 def _bank(token: Token, _services: Services) -> Bank:
     _demand_scope(token, MANAGE)
     bank_id = _bank_id(token)
-    return Bank(f"bank {bank_id}", token.subject, token.client, bank_id)
+    return Bank(f"bank\0{bank_id}", token.subject, token.client, bank_id)
 
 
 def _merchant(token: Token, services: Services) -> Merchant:
     _demand_scope(token, LOOKUP)
     if not _is_name(token.merchant_id):
         raise _forbidden("The token names no merchant")
-    key = f"merchant {token.merchant_id}"
+    key = f"merchant\0{token.merchant_id}"
     services.quotas.unknown.require(key)
     return Merchant(key, token.subject, token.client, token.merchant_id)
 
@@ -79,10 +89,13 @@ def _own_user(token: Token, services: Services, *scopes: str) -> User:
     _demand_scope(token, *scopes)
     bank_id = _bank_id(token)
     try:
-        user_id = services.tokens.user_id(bank_id, customer_id(token.user_id))
+        name = customer_id(token.user_id)
     except InvalidValueError:
         raise _forbidden("The token names no user") from None
-    return User(f"user {bank_id} {user_id}", token.subject, token.client, bank_id, user_id)
+    user_id = services.tokens.user_id(bank_id, name)
+    # A UUID may be a user ID that was derived: then nobody here knows the customer ID.
+    ref = CustomerRef(bank_id, user_id, None if is_uuid(name) else name)
+    return User(f"user\0{bank_id}\0{user_id}", token.subject, token.client, ref)
 
 
 def _user_of_path(token: Token, services: Services, wanted: str, *scopes: str) -> User:
@@ -94,8 +107,8 @@ def _user_of_path(token: Token, services: Services, wanted: str, *scopes: str) -
     if ADMIN_PERMISSION not in token.permissions:
         raise _forbidden("The token is not for this user's devices")
     bank_id = _bank_id(token)
-    key = f"admin {bank_id} {token.subject}"
-    return User(key, token.subject, token.client, bank_id, wanted)
+    key = f"admin\0{bank_id}\0{token.subject}"
+    return User(key, token.subject, token.client, CustomerRef(bank_id, wanted))
 
 
 def _demand_fresh_login(token: Token, settings: Settings) -> None:

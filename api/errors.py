@@ -4,6 +4,7 @@ A family is a group of paths that share an error format. Code raises ``Refusal``
 answers with a domain code); the family of the request's path turns it into bytes.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -15,7 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+_log = logging.getLogger(__name__)
+
 NOT_FOUND: Final = "Device not found in system"
+INVALID_DEVICE_ID: Final = "Invalid device ID format"
 
 # Codes of the domain and of receipts: the status and the words of the Peere family.
 REFUSALS: Final[Mapping[str, tuple[int, str]]] = {
@@ -129,6 +133,13 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     return response_to(request.scope, refusal_of_status(found.status_code, found.headers))
 
 
+async def on_unavailable(request: Request, error: Exception) -> Response:
+    """Exception handler of parts that are away: 503, and to try again is safe."""
+    _log.warning("request %s: %s", request.scope["state"]["request_id"], type(error).__name__)
+    message = "The service is not available right now; try again"
+    return response_to(request.scope, Refusal(503, "away", message, {"Retry-After": "1"}))
+
+
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     """Exception handler of requests that don't fit their schema: 400, naming the field only."""
     first = cast("RequestValidationError", error).errors()[0]
@@ -141,19 +152,34 @@ def _message(problem: Mapping[str, Any]) -> str:
     An unknown field's name is the caller's own text, so it isn't repeated either.
     """
     kind, location = problem["type"], problem["loc"]
-    name = next((part for part in location[1:] if isinstance(part, str)), "")
+    name = ".".join(part for part in location[1:] if isinstance(part, str))
     if kind in _WORDS:
         return _WORDS[kind]
     if not name:
         return "The request body must be a JSON object, sent as Content-Type: application/json"
     if kind == "missing":
         return f"{name} is missing"
-    if name == "deviceId" or (name == "deviceIds" and len(location) > 2):
-        return "Invalid device ID format"
-    if kind == "value_error":
-        return str(problem["ctx"]["error"])
-    return f"{name} is not valid"
+    of_device_id = name == "deviceId" or (name == "deviceIds" and len(location) > 2)
+    if of_device_id or kind == "value_error":
+        return INVALID_DEVICE_ID if of_device_id else str(problem["ctx"]["error"])
+    return f"{name}: {problem['msg']}" if kind in _TELLING else f"{name} is not valid"
 
+
+# Kinds whose message tells the rule and nothing of the value.
+_TELLING: Final = frozenset(
+    {
+        "bool_parsing",
+        "greater_than_equal",
+        "int_parsing",
+        "less_than_equal",
+        "literal_error",
+        "string_too_long",
+        "string_too_short",
+        "string_type",
+        "too_long",
+        "too_short",
+    }
+)
 
 _WORDS: Final[Mapping[str, str]] = {
     "json_invalid": "The request body is not valid JSON",

@@ -1,0 +1,1 @@
+"""What a bank's systems call."""

@@ -1,0 +1,1 @@
+"""What a bank's user calls, through the bank's apps: two families of formats."""
