@@ -7,14 +7,20 @@ leaves a generation that nothing points to; the next one removes it.
 
 from contextlib import ExitStack, closing
 
+from device_ledger.settings import Settings
+from projections.guard import BrokenChainError
 from projections.model import ReadModel
 from projections.projector import Projector, Report, finish_in_thread
-from projections.store import GenerationGoneError, Store
-from projections.topic import DeadLetters, Topic
+from projections.store import GenerationGoneError, Store, StoreInUseError, open_store
+from projections.topic import KAFKA_ERRORS, DeadLetters, Topic, TopicMissingError
 
 
 class RebuildError(RuntimeError):
     """The new generation can't take the live one's place; that one goes on serving."""
+
+
+EXPECTED = (RebuildError, StoreInUseError, TopicMissingError, BrokenChainError)
+"""What ends a rebuild with one line that says why."""
 
 
 async def rebuild(
@@ -88,3 +94,19 @@ async def _reach(projector: Projector, goal: dict[int, int]) -> None:
 async def _behind(projector: Projector, goal: dict[int, int]) -> list[int]:
     standings = await projector.standings()
     return [partition for partition, at in standings.items() if at.last_id < goal[partition]]
+
+
+async def rebuild_one(settings: Settings, model: ReadModel, report: Report) -> None:
+    """Rebuild a read model of the installation that the settings name.
+
+    Raises:
+        EXPECTED: why it was not; the live one goes on.
+    """
+    topic = Topic(settings.brokers)
+    store = open_store(settings)
+    try:
+        await rebuild(model, store, topic, DeadLetters(settings.brokers), report=report)
+    except KAFKA_ERRORS as error:
+        raise RebuildError(f"Kafka doesn't answer at {settings.brokers}") from error
+    except store.retriable as error:
+        raise RebuildError(f"the database can't be written: {type(error).__name__}") from error

@@ -11,6 +11,9 @@ from aiokafka.errors import KafkaError
 from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
 from projections.guard import KafkaRecord, Malformed
 
+GROUP = "device-ledger-read-models"
+"""The consumer group of all workers that keep read models."""
+
 BULK_RECORDS = 20_000
 
 

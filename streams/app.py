@@ -10,12 +10,10 @@ import faust
 
 from device_ledger.wire.topics import EVENTS
 from projections.live import LiveProjector
+from projections.topic import GROUP
 from streams.devices import add_devices
 from streams.links import add_links
 from streams.lookup import add_lookup
-
-GROUP = "device-ledger-read-models"
-"""The consumer group of all workers."""
 
 SESSION_SECONDS = 8.0
 """After so long without a heartbeat a worker's partitions go to the others."""
@@ -37,6 +35,8 @@ def create_app(
         value_serializer="raw",
         consumer_group_instance_id=name,
         consumer_auto_offset_reset="earliest",
+        # No tables: Kafka's own round robin hands out the partitions.
+        table_standby_replicas=0,
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=SESSION_SECONDS / 4,
         broker_commit_interval=1.0,

@@ -1,0 +1,78 @@
+"""``device-ledger rebuild``: builds read models anew, beside the live ones."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from device_ledger.cli.errors import CliError
+
+if TYPE_CHECKING:
+    from device_ledger.settings import Settings
+
+
+class Which(StrEnum):
+    """The read models that there are."""
+
+    lookup = "lookup"
+    devices = "devices"
+    links = "links"
+    all = "all"
+
+
+def rebuild(
+    which: Annotated[Which, typer.Argument(help="The read model to build anew.")] = Which.all,
+) -> None:
+    """Build read models anew from the topic, beside the live ones, and put them in their place.
+
+    The live ones go on serving and moving meanwhile. It may be stopped or killed at any moment:
+    nothing is changed then, and the next rebuild clears what is left.
+    """
+    import asyncio
+
+    from device_ledger.settings import settings
+
+    asyncio.run(_rebuild(settings(), which))
+
+
+async def _rebuild(settings: Settings, which: Which) -> None:
+    from importlib import import_module
+
+    rebuilding = import_module("projections.rebuild")
+    models = import_module("projections.models").MODELS
+    with _progress() as progress:
+        for model in models:
+            if which.value not in {model.name, "all"}:
+                continue
+            task = progress.add_task(model.name, total=None)
+            try:
+                await rebuilding.rebuild_one(
+                    settings,
+                    model,
+                    lambda read, total, task=task: progress.update(
+                        task, completed=read, total=total
+                    ),
+                )
+            except rebuilding.EXPECTED as error:
+                raise CliError(f"{model.name}: {error}") from error
+
+
+def _progress() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    class Rate(TextColumn):
+        def render(self, task: Any) -> Any:
+            return f"{task.speed or 0:,.0f} records/s"
+
+    return Progress(
+        TextColumn("{task.description:8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(""),
+        TimeLeft(),
+        console=Console(stderr=True),
+    )

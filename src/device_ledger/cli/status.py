@@ -1,0 +1,93 @@
+"""``device-ledger status``: what runs, who keeps what, and what is behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from device_ledger.cli.errors import FAILED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from device_ledger.settings import Settings
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Show what runs here, which worker keeps which partitions, and how far the read models are.
+
+    Exit code 0: Kafka answers, every partition has a worker, every read model is built and no
+    process of this home has died; else 1.
+    """
+    import asyncio
+
+    from device_ledger.settings import settings
+
+    found = asyncio.run(_look(settings()))
+    if as_json:
+        import orjson
+
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+    else:
+        _show(found)
+    if not found["healthy"]:
+        raise typer.Exit(FAILED)
+
+
+async def _look(settings: Settings) -> dict[str, Any]:
+    from dataclasses import asdict
+    from importlib import import_module
+
+    looking = import_module("projections.status")
+    processes = _processes(settings.home / "run")
+    alive = all(process["alive"] for process in processes)
+    try:
+        found = await looking.look(settings)
+    except looking.UnreachableError as error:
+        return {"healthy": False, "processes": processes, "problem": str(error)}
+    return {"healthy": found.healthy and alive, "processes": processes, **asdict(found)}
+
+
+def _processes(folder: Path) -> list[dict[str, Any]]:
+    """The processes that told that they serve, and whether each is still there."""
+    import json
+
+    import psutil
+
+    found = []
+    for file in sorted(folder.glob("*.ready")):
+        pid = json.loads(file.read_text())["pid"]
+        found.append({"name": file.stem, "pid": pid, "alive": psutil.pid_exists(pid)})
+    return found
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    processes = Table("process", "pid", "", title="Here", title_justify="left")
+    for process in found["processes"]:
+        state = "runs" if process["alive"] else "died"
+        processes.add_row(process["name"], str(process["pid"]), state)
+    console.print(processes)
+    if "problem" in found:
+        console.print(found["problem"])
+        return
+    workers = Table("worker", "partitions", title="Stream workers", title_justify="left")
+    for name, partitions in sorted(found["workers"].items()):
+        workers.add_row(name, ", ".join(map(str, partitions)))
+    console.print(workers)
+    models = Table("read model", "last event", "behind", title="Read models", title_justify="left")
+    for model in found["models"]:
+        last, behind = max(model["position"].values(), default=0), sum(model["behind"].values())
+        models.add_row(
+            model["name"], *((str(last), str(behind)) if model["built"] else ("-", "not built"))
+        )
+    console.print(models)
+    console.print(
+        f"{sum(found['records'].values()):,} events, {found['dead_letters']} dead letters"
+    )
