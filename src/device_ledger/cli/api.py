@@ -8,7 +8,6 @@ from device_ledger.cli.errors import USAGE, CliError
 
 if TYPE_CHECKING:
     import socket
-
     from collections.abc import Mapping
 
     from device_ledger.settings import Settings
