@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -19,10 +19,10 @@ class ChildEnded(RuntimeError):  # noqa: N818 (what happened, as with StopIterat
 
 
 class Child:
-    """``device-ledger <command>`` on a home.
+    """``device-ledger <name>`` on a home, or another command that tells when it is ready.
 
     It ends when this process does, however that ends: it reads a pipe that only this process
-    holds open (``device_ledger.cli.tether``). ``words`` are the command's, its name unless given.
+    holds open (``device_ledger.cli.tether``).
     """
 
     def __init__(
@@ -30,15 +30,18 @@ class Child:
         name: str,
         home: Path,
         environment: Mapping[str, str],
-        *words: str,
+        *,
+        command: Sequence[str] = (),
         inherited: tuple[int, ...] = (),
     ) -> None:
         self.name = name
         self.log = home / "logs" / f"{name}.log"
-        self._words = words or (name,)
+        self._command = command or (sys.executable, "-m", "device_ledger", name)
         self._inherited = inherited
         self._ready = ready_file(home, name)
-        self._environment = {**environment, "DEVICE_LEDGER_HOME": str(home)}
+        # Tracebacks as Python writes them: their last line is the error.
+        plain = {"TYPER_STANDARD_TRACEBACK": "1"}
+        self._environment = {**environment, **plain, "DEVICE_LEDGER_HOME": str(home)}
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: int | None = None
 
@@ -59,7 +62,7 @@ class Child:
         theirs, self._pipe = os.pipe()
         with _opened_log(self.log) as log:
             self._process = subprocess.Popen(  # noqa: S603 (our own command)
-                [sys.executable, "-m", "device_ledger", *self._words],
+                self._command,
                 env={**self._environment, SUPERVISOR_FD: str(theirs)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -87,7 +90,9 @@ class Child:
         """Raise ``ChildEnded`` where the process is no more."""
         code = self.exit_code
         if code is not None:
-            raise ChildEnded(f"{self.name} ended with exit code {code}: {self.last_words()}")
+            raise ChildEnded(
+                f"{self.name} ended with exit code {code}: {self.last_words()} (see {self.log})"
+            )
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait until the process has ended, at most so many seconds; its exit code then."""

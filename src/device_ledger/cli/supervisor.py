@@ -94,7 +94,7 @@ class Supervisor:
         part.child.wait()
         self._happened.put(part)
 
-    def _next(self, timeout: float | None) -> Part | None:
+    def _next(self, timeout: float) -> Part | None:
         """The next part that ended, or None where none did in time."""
         try:
             happened = self._happened.get(timeout=timeout)
@@ -106,7 +106,8 @@ class Supervisor:
 
     def _keep_running(self) -> None:
         due = [part.restart_at for part in self._started if part.restart_at is not None]
-        ended = self._next(max(0.0, min(due) - time.monotonic()) if due else None)
+        # A bounded wait: not every system wakes the main thread for a signal.
+        ended = self._next(max(0.0, min([*due, time.monotonic() + 1.0]) - time.monotonic()))
         if ended is not None:
             self._put_off(ended)
         for part in self._started:
