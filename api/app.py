@@ -6,6 +6,7 @@ from contextlib import ExitStack, asynccontextmanager
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Lifespan
 
 from api.bank import device_list, links, logins
 from api.errors import (
@@ -18,6 +19,7 @@ from api.errors import (
 from api.merchant import lookup
 from api.metrics import Metrics
 from api.middleware import Around, BodyLimit, UserFamiliesCors
+from api.openapi import DESCRIPTION, describe
 from api.operations import health
 from api.services import open_services, open_stores
 from api.user import banno, netevia
@@ -52,9 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 app.state.services = services
                 yield
 
-    app = FastAPI(
-        title="Device Ledger", version=__version__, lifespan=lifespan, redirect_slashes=False
-    )
+    app = routed_app(lifespan)
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
@@ -64,6 +64,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(UserFamiliesCors, origins=chosen.cors_origins)
     app.add_middleware(Around, metrics=metrics)
+    return app
+
+
+def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """All routes and their document, with nothing behind them yet."""
+    app = FastAPI(
+        title="Device Ledger",
+        version=__version__,
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
     for room in (links, logins, device_list, lookup, netevia, banno, health):
         app.include_router(room.router)
+    describe(app)
     return app

@@ -13,7 +13,7 @@ from typing import Annotated, Final, TypeVar
 from fastapi import Depends, Path, Request
 
 from api.auth import Token
-from api.errors import Refusal
+from api.errors import STEP_UP, Refusal
 from api.rates import Quota
 from api.route import Deferred, add_header
 from api.services import Services, services_of
@@ -26,6 +26,7 @@ LOOKUP: Final = "devices.lookup"
 READ_OWN: Final = "https://api.banno.com/consumer/auth/devices.readonly"
 REMOVE_OWN: Final = "https://api.banno.com/consumer/auth/devices.readwrite"
 ADMIN_PERMISSION: Final = "Manage security settings"
+ANOTHER_USER: Final = "The token is not for this user's devices"
 NAME_LENGTH_MAX: Final = 128
 UUID_PATTERN: Final = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 
@@ -105,7 +106,7 @@ def _user_of_path(token: Token, services: Services, wanted: str, *scopes: str) -
         if user.user_id == wanted:
             return user
     if ADMIN_PERMISSION not in token.permissions:
-        raise _forbidden("The token is not for this user's devices")
+        raise _forbidden(ANOTHER_USER)
     bank_id = _bank_id(token)
     key = f"admin\0{bank_id}\0{token.subject}"
     return User(key, token.subject, token.client, CustomerRef(bank_id, wanted))
@@ -122,9 +123,7 @@ def _demand_fresh_login(token: Token, settings: Settings) -> None:
     if settings.step_up_acr:
         parts.append(f'acr_values="{" ".join(sorted(settings.step_up_acr))}"')
     parts.append(f"max_age={max_age}")
-    raise Refusal(
-        401, "step-up", "A more recent login is needed", {"WWW-Authenticate": ", ".join(parts)}
-    )
+    raise Refusal(401, "step-up", STEP_UP, {"WWW-Authenticate": ", ".join(parts)})
 
 
 def _demand_scope(token: Token, *any_of: str) -> None:

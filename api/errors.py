@@ -20,6 +20,9 @@ _log = logging.getLogger(__name__)
 
 NOT_FOUND: Final = "Device not found in system"
 INVALID_DEVICE_ID: Final = "Invalid device ID format"
+NO_TOKEN: Final = "A bearer token is needed"
+STEP_UP: Final = "A more recent login is needed"
+TRY_AGAIN: Final = "The service is not available right now; try again"
 
 # Codes of the domain and of receipts: the status and the words of the Peere family.
 REFUSALS: Final[Mapping[str, tuple[int, str]]] = {
@@ -136,8 +139,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 async def on_unavailable(request: Request, error: Exception) -> Response:
     """Exception handler of parts that are away: 503, and to try again is safe."""
     _log.warning("request %s: %s", request.scope["state"]["request_id"], type(error).__name__)
-    message = "The service is not available right now; try again"
-    return response_to(request.scope, Refusal(503, "away", message, {"Retry-After": "1"}))
+    refusal = Refusal(503, "away", TRY_AGAIN, {"Retry-After": "1"})
+    return response_to(request.scope, refusal)
 
 
 async def on_invalid_request(request: Request, error: Exception) -> Response:

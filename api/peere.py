@@ -1,11 +1,13 @@
 """The Peere family's shapes: what banks and merchants send and are answered."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from api import documented
+from api.errors import PEERE
 from device_ledger.domain import values
 
 CustomerId = Annotated[
@@ -61,37 +63,6 @@ def answer(message: str, data: object = None, headers: dict[str, str] | None = N
     return Response(orjson.dumps(content), 200, headers, "application/json")
 
 
-_ERRORS: Final[dict[int, tuple[str, str]]] = {
-    400: ("The request breaks a rule of its fields.", "Invalid device ID format"),
-    401: ("There is no bearer token, or it doesn't hold.", "A bearer token is needed"),
-    403: ("The token is not for this call.", "The token lacks the scope for this"),
-    404: ("There is no such device.", "Device not found in system"),
-    409: ("Something else is the case already.", "Device already linked to another customer"),
-    413: ("The body is larger than 64 KiB.", "The request body is too large"),
-    422: (
-        "The Idempotency-Key came before with another body.",
-        "Idempotency-Key was already used with another request",
-    ),
-    429: ("The caller's rate limit is used up.", "Too many requests; try again later"),
-    503: ("It can't be done right now.", "The service is not available right now; try again"),
-}
-
-
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The documented errors of a route."""
-    return {
-        status: {
-            "model": Outcome,
-            "description": _ERRORS[status][0],
-            "content": {
-                "application/json": {
-                    "example": {
-                        "statusCode": status,
-                        "success": False,
-                        "message": _ERRORS[status][1],
-                    }
-                }
-            },
-        }
-        for status in statuses
-    }
+    """The documented errors of a route of this family."""
+    return documented.errors(PEERE, Outcome, *statuses)

@@ -129,7 +129,7 @@ class _Page:
     "/list",
     summary="List the bank's linked devices",
     response_model=DeviceListOutcome,
-    responses=errors(400, 401, 403, 429, 503) | {"default": {"model": Outcome}},
+    responses=errors(400, 401, 403, 429, 503),
 )
 async def list_devices(
     request: Request, bank: BankReader, asked: Annotated[Asked, Query()], position: MinPosition
@@ -194,15 +194,16 @@ async def _sorted_there(
         question.filtered,
         sort=sort,
         descending=question.descending,
-        limit=limit,
+        # One more tells whether there is a next page.
+        limit=limit + 1,
         offset=start.skipped,
         after=start.after,
     )
     found = shown_value(request, shown)
-    opened = await _opened(services, found.links)
-    last = found.links[-1] if len(found.links) == limit else None
+    links = found.links[:limit]
+    last = links[-1] if len(found.links) > limit else None
     return _Page(
-        [_listed(*row) for row in opened],
+        [_listed(*row) for row in await _opened(services, links)],
         found.total,
         found.total_is_minimum,
         (getattr(last, sort), last.device_token) if last else None,

@@ -61,7 +61,7 @@ class BatchOutcome(Outcome):
     "/lookup",
     summary="Look a device up",
     response_model=LookupOutcome,
-    responses=errors(400, 401, 403, 404, 413, 429, 503) | {"default": {"model": Outcome}},
+    responses=errors(400, 401, 403, 404, 413, 429, 503),
 )
 async def lookup(
     request: Request, merchant: MerchantCaller, body: OneDevice, position: MinPosition
@@ -82,7 +82,7 @@ async def lookup(
     "/lookup/batch",
     summary="Look up to 100 devices up",
     response_model=BatchOutcome,
-    responses=errors(400, 401, 403, 413, 429, 503) | {"default": {"model": Outcome}},
+    responses=errors(400, 401, 403, 413, 429, 503),
 )
 async def lookup_batch(
     request: Request, merchant: MerchantCaller, body: ManyDevices, position: MinPosition

@@ -7,9 +7,10 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from api.callers import UUID_PATTERN, ReaderOfUser, RemoverOfUser
+from api.callers import ANOTHER_USER, UUID_PATTERN, ReaderOfUser, RemoverOfUser
 from api.commands import context_of, submit, submit_or_refuse
-from api.errors import refusal_of
+from api.documented import LOGIN_TOO_OLD, Words, errors
+from api.errors import BANNO, NO_TOKEN, refusal_of
 from api.reads import MinPosition, Opener, shown_value, wait_for
 from api.route import GuardedRoute
 from api.services import services_of
@@ -61,25 +62,15 @@ class Registrations(BaseModel):
     registrations: list[DeviceRegistration]
 
 
-_ERRORS: Final[dict[int, tuple[str, str]]] = {
-    400: ("No JWT found, a bad or expired one, or bad data.", "A bearer token is needed"),
-    401: ("The login is too old to remove a device (RFC 9470).", "A more recent login is needed"),
-    403: ("These are another user's devices.", "The token is not for this user's devices"),
-    429: ("The caller's rate limit is used up.", "Too many requests; try again later"),
-    503: ("It can't be done right now.", "The service is not available right now; try again"),
+_WORDS: Final[Words] = {
+    400: ("No JWT found, a bad or expired one, or bad data.", NO_TOKEN),
+    401: LOGIN_TOO_OLD,
+    403: ("These are another user's devices.", ANOTHER_USER),
 }
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    told: dict[int | str, dict[str, Any]] = {
-        status: {
-            "model": str,
-            "description": _ERRORS[status][0],
-            "content": {"application/json": {"example": _ERRORS[status][1]}},
-        }
-        for status in statuses
-    }
-    return told | {"default": {"model": str}}
+    return errors(BANNO, str, *statuses, words=_WORDS)
 
 
 @router.get(

@@ -1,6 +1,6 @@
 """The Netevia family: a user's devices as a settings page shows them."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Path, Request, Response
@@ -8,6 +8,8 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from api.callers import UserReader, UserRemover
 from api.commands import context_of, submit_or_refuse
+from api.documented import LOGIN_TOO_OLD, errors
+from api.errors import NETEVIA
 from api.reads import MinPosition, Opener, shown_value, wait_for
 from api.route import GuardedRoute
 from api.services import services_of
@@ -35,29 +37,9 @@ class UserDevice(BaseModel):
     lastLogin: str = Field(examples=["2026-01-31T09:30:00.000Z"])  # noqa: N815
 
 
-_ERRORS: Final[dict[int, tuple[str, str]]] = {
-    400: ("The request breaks a rule.", "Invalid device ID format"),
-    401: (
-        "No valid bearer token; or, with `WWW-Authenticate`, a login that is too old to remove.",
-        "A bearer token is needed",
-    ),
-    403: ("The token is not for this call.", "The token lacks the scope for this"),
-    404: ("The user has no such device.", "Device not found in system"),
-    429: ("The caller's rate limit is used up.", "Too many requests; try again later"),
-    503: ("It can't be done right now.", "The service is not available right now; try again"),
-}
-
-
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    told: dict[int | str, dict[str, Any]] = {
-        status: {
-            "model": Message,
-            "description": _ERRORS[status][0],
-            "content": {"application/json": {"example": {"message": _ERRORS[status][1]}}},
-        }
-        for status in statuses
-    }
-    return told | {"default": {"model": Message}}
+    words = {} if 404 not in statuses else {401: LOGIN_TOO_OLD}
+    return errors(NETEVIA, Message, *statuses, words=words)
 
 
 @router.get(
