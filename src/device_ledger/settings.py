@@ -1,5 +1,6 @@
 """Every setting of every process, read from the environment once at its start."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -98,5 +99,9 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process."""
-    return Settings()
+    """The settings of this process.
+
+    A file of the directory that ``DEVICE_LEDGER_SECRETS_DIR`` names gives the setting that it is
+    named for, in lower case (``device_ledger_vault_url``), where the environment doesn't.
+    """
+    return Settings(_secrets_dir=os.environ.get("DEVICE_LEDGER_SECRETS_DIR"))
