@@ -82,10 +82,10 @@ def _registered(row: Device | None, event: PublicEvent) -> Device:
 
 
 def _seen(row: Device, data: dict[str, Any]) -> Device:
-    info = orjson.loads(row.info) | data.get("info", {})
+    info = data.get("info")
     return row._replace(
         key_generation=data["keyGeneration"],
-        info=orjson.dumps(info, option=orjson.OPT_SORT_KEYS).decode(),
+        info=orjson.dumps(info, option=orjson.OPT_SORT_KEYS).decode() if info else row.info,
         type=data.get("deviceType", row.type),
         sealed_name=data.get("sealedName", row.sealed_name),
         sealed_address=data.get("sealedAddress", row.sealed_address),

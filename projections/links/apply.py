@@ -49,15 +49,11 @@ def apply(row: Link | None, event: PublicEvent) -> Link | None:
     if row is None or (row.bank_id, row.user_id) != (data["bankId"], data["userId"]):
         return row
     if event.type == events.DEVICE_LOGIN_SEEN:
-        info = data.get("info", {})
-        return _described(
-            row, info.get("model", row.model).lower(), info.get("brand", row.brand).lower()
-        )
+        return _described(row, data["info"]) if data.get("info") else row
     return None
 
 
 def _linked(device_token: str, data: dict[str, Any]) -> Link:
-    info = data.get("info", {})
     row = Link(
         device_token=device_token,
         bank_id=data["bankId"],
@@ -73,10 +69,11 @@ def _linked(device_token: str, data: dict[str, Any]) -> Link:
         brand="",
         search_text="",
     )
-    return _described(row, info.get("model", "").lower(), info.get("brand", "").lower())
+    return _described(row, data.get("info", {}))
 
 
-def _described(row: Link, model: str, brand: str) -> Link:
+def _described(row: Link, info: dict[str, str]) -> Link:
+    model, brand = info.get("model", "").lower(), info.get("brand", "").lower()
     # A line each, so that no search matches across two of them.
     lines = (bank_mark(row.bank_id), row.customer_id.lower(), model, brand)
     search_text = "\n".join(lines)

@@ -1,0 +1,87 @@
+"""A topic that is a list, for tests of what stands on one; it passes the real one's contract."""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from projections.guard import KafkaRecord, Malformed
+from projections.topic import DeadLetters, Reading, Topic
+
+
+class ListTopic(Topic):
+    """The events topic in memory. ``batch`` records of a partition are given at once."""
+
+    def __init__(
+        self, partitions: int, records: Iterable[KafkaRecord] = (), batch: int = 5
+    ) -> None:
+        self.batch = batch
+        self.readings = 0
+        self.held: dict[int, list[KafkaRecord]] = {number: [] for number in range(partitions)}
+        self.ends = dict.fromkeys(range(partitions), 0)
+        self.add(records)
+
+    def add(self, records: Iterable[KafkaRecord]) -> None:
+        """Append records to their partitions; they get the offsets that come next there."""
+        for record in records:
+            offset = self.ends[record.partition]
+            self.held[record.partition].append(record._replace(offset=offset))
+            self.ends[record.partition] += 1
+
+    def empty(self) -> None:
+        """Remove all records; offsets go on where they were."""
+        self.held = {number: [] for number in self.held}
+
+    def remake(self) -> None:
+        """Begin again: no records, offsets from zero."""
+        self.empty()
+        self.ends = dict.fromkeys(self.ends, 0)
+
+    async def partitions(self) -> int:
+        """The number of its partitions."""
+        return len(self.held)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reading]:
+        """Open a reading."""
+        self.readings += 1
+        yield ListReading(self)
+
+
+class ListReading(Reading):
+    """A reading of a list."""
+
+    def __init__(self, topic: ListTopic) -> None:
+        self._list = topic
+        self._at: dict[int, int] = {}
+
+    async def bounds(self, partitions: Collection[int]) -> dict[int, tuple[int, int]]:
+        """For each partition its first offset and the one that the next record will get."""
+        ends = self._list.ends
+        return {p: (ends[p] - len(self._list.held[p]), ends[p]) for p in partitions}
+
+    async def batches(
+        self, starts: Mapping[int, int], ends: Mapping[int, int]
+    ) -> AsyncIterator[dict[int, list[KafkaRecord]]]:
+        """The records between these offsets, in order within a partition."""
+        self._at = {partition: starts[partition] for partition in ends}
+        while wanted := [p for p in ends if self._at[p] < ends[p]]:
+            found = {}
+            for partition in wanted:
+                held = [r for r in self._list.held[partition] if r.offset >= self._at[partition]]
+                found[partition] = held[: self._list.batch]
+                self._at[partition] = found[partition][-1].offset + 1 if held else ends[partition]
+            yield {partition: records for partition, records in found.items() if records}
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Go on from another offset of a partition."""
+        self._at[partition] = offset
+
+
+class ListDeadLetters(DeadLetters):
+    """Dead letters in memory: the reader and what it parked."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[str, Malformed]] = []
+
+    async def park(self, reader: str, letters: Sequence[Malformed]) -> None:
+        """Keep them."""
+        self.letters += [(reader, letter) for letter in letters]

@@ -1,0 +1,61 @@
+"""A store of read models over a topic that is a list: what the tests of the projector work on."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from device_ledger.settings import Settings
+from projections.guard import KafkaRecord
+from projections.live import LiveProjector
+from projections.model import ReadModel
+from projections.models import MODELS
+from projections.readers import open_read_models
+from projections.rebuild import rebuild
+from projections.store import open_store
+from tests.support.list_topic import ListDeadLetters, ListTopic
+from tests.support.read_models import Dump, dump_of
+
+PARTITIONS = 3
+
+
+class Projecting:
+    """All read models on one store, and the topic that they are made from."""
+
+    def __init__(self, url: str, home: Path, records: Iterable[KafkaRecord] = ()) -> None:
+        self.settings = Settings(home=home, read_models_url=SecretStr(url))
+        self.store = open_store(self.settings)
+        self.topic = ListTopic(PARTITIONS, records)
+        self.letters = ListDeadLetters()
+
+    def live(self, model: ReadModel) -> LiveProjector:
+        """The live generation of a read model, as a worker keeps it."""
+        return LiveProjector(model, self.store, self.topic, self.letters)
+
+    async def rebuild(self, model: ReadModel) -> None:
+        """As ``device-ledger rebuild``."""
+        await rebuild(model, self.store, self.topic, self.letters)
+
+    async def apply(self, *batches: Iterable[KafkaRecord]) -> None:
+        """Give each read model these batches, one after the other."""
+        for model in MODELS:
+            projector = self.live(model)
+            for batch in batches:
+                await projector.apply(list(batch))
+            await projector.close()
+
+    async def dump(self) -> Dump:
+        """All rows and counts."""
+        return await dump_of(self.settings)
+
+    async def rows(self, model: ReadModel) -> list[Any]:
+        """The rows of a read model, by key."""
+        models = await open_read_models(self.settings)
+        try:
+            columns = ", ".join(model.columns)
+            statement = f"SELECT {columns} FROM {model.table} ORDER BY {model.key}"
+            [rows] = (await models.read(model.name, (statement, {}))).value
+            return [model.row(*row) for row in rows]
+        finally:
+            await models.close()
