@@ -52,7 +52,8 @@ def _take_home(home: Path) -> int:
     import psutil
 
     try:
-        (home / "run").mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (home / "run").mkdir(exist_ok=True)
         lock = os.open(home / "run" / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise CliError(f"{home} can't be written: {error.strerror}", USAGE) from error
