@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import jwt
 
-from api.errors import NO_TOKEN, Refusal
+from api.errors import NOT_AUTHENTICATED, Refusal
 from api.oidc import ALGORITHMS, IssuerAwayError, KeySet, KeySource
 from device_ledger.settings import Settings
 
@@ -100,7 +100,7 @@ class Verifier:
 
 def _bearer(authorization: list[bytes]) -> bytes:
     if not authorization:
-        raise Refusal(401, "no-token", NO_TOKEN, {"WWW-Authenticate": "Bearer"})
+        raise Refusal(401, "no-token", NOT_AUTHENTICATED, {"WWW-Authenticate": "Bearer"})
     scheme, _, text = authorization[0].partition(b" ")
     text = text.strip()
     if len(authorization) > 1 or scheme.lower() != b"bearer" or len(text) > TOKEN_LENGTH_MAX:

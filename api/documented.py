@@ -1,11 +1,11 @@
-"""The errors of routes as the OpenAPI document tells them, with an example in the family's shape."""
+"""The errors of routes as OpenAPI tells them, with an example in the family's shape."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from api.errors import (
     INVALID_DEVICE_ID,
-    NO_TOKEN,
+    NOT_AUTHENTICATED,
     NOT_FOUND,
     REFUSALS,
     STEP_UP,
@@ -17,7 +17,7 @@ Words = Mapping[int, tuple[str, str]]
 
 _WORDS: Final[Words] = {
     400: ("The request breaks a rule of its fields.", INVALID_DEVICE_ID),
-    401: ("There is no bearer token, or it doesn't hold.", NO_TOKEN),
+    401: ("There is no bearer token, or it doesn't hold.", NOT_AUTHENTICATED),
     403: ("The token is not for this call.", "The token lacks the scope for this"),
     404: ("There is no such device.", NOT_FOUND),
     409: ("Something else is the case already.", REFUSALS["device-taken"][1]),

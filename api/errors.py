@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 NOT_FOUND: Final = "Device not found in system"
 INVALID_DEVICE_ID: Final = "Invalid device ID format"
-NO_TOKEN: Final = "A bearer token is needed"
+NOT_AUTHENTICATED: Final = "A bearer token is needed"
 STEP_UP: Final = "A more recent login is needed"
 TRY_AGAIN: Final = "The service is not available right now; try again"
 

@@ -39,9 +39,18 @@ class PositionCodec:
         """Take a key of 32 bytes, best derived from the token key."""
         self._cipher = AESSIV(key)
         self._bound = [_DOMAIN, ledger_id.encode(), str(epoch).encode()]
+        self._last: tuple[dict[int, int], str] = ({}, self._encode({}))
 
     def encode(self, position: Mapping[int, int]) -> str:
         """The text of a position, ``{partition: last event ID}``; the same one each time."""
+        # Reads show the same position until the next event.
+        known, text = self._last
+        if position != known:
+            text = self._encode(position)
+            self._last = (dict(position), text)
+        return text
+
+    def _encode(self, position: Mapping[int, int]) -> str:
         content = bytearray(_VERSION)
         before = 0
         for partition in sorted(position):

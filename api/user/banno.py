@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from api.callers import ANOTHER_USER, UUID_PATTERN, ReaderOfUser, RemoverOfUser
 from api.commands import context_of, submit, submit_or_refuse
 from api.documented import LOGIN_TOO_OLD, Words, errors
-from api.errors import BANNO, NO_TOKEN, refusal_of
+from api.errors import BANNO, NOT_AUTHENTICATED, refusal_of
 from api.reads import MinPosition, Opener, shown_value, wait_for
 from api.route import GuardedRoute
 from api.services import services_of
@@ -63,7 +63,7 @@ class Registrations(BaseModel):
 
 
 _WORDS: Final[Words] = {
-    400: ("No JWT found, a bad or expired one, or bad data.", NO_TOKEN),
+    400: ("No JWT found, a bad or expired one, or bad data.", NOT_AUTHENTICATED),
     401: LOGIN_TOO_OLD,
     403: ("These are another user's devices.", ANOTHER_USER),
 }
