@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format bench install lock
+.PHONY: help up test check format bench install lock kafka-jars
 
 help: ## Show what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -50,3 +50,7 @@ LOCK = $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-
 lock: ## Lock the newest allowed versions (UPGRADE=--upgrade) with their hashes.
 	$(LOCK) $(UPGRADE) -o requirements.lock
 	$(LOCK) $(UPGRADE) --group dev -o requirements-dev.lock
+
+kafka-jars: $(INSTALLED) ## Lock Kafka's jars with their hashes.
+	$(BIN)/python -m device_ledger.kafka_jars > $(VENV)/kafka-jars.sha256
+	mv $(VENV)/kafka-jars.sha256 src/device_ledger/kafka-jars.sha256

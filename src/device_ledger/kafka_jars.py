@@ -3,19 +3,25 @@
 ``kafka-jars.sha256`` is the lock: a line a jar, its SHA-256 and its Maven coordinate, for all that
 ``org.apache.kafka:kafka_2.13`` and ``org.slf4j:slf4j-simple`` need. jgo's Maven layer fetches what
 the machine's Maven repository (``M2_REPO``, else ``~/.m2/repository``) lacks. Nothing is resolved
-at a start: what runs is what was locked.
+at a start: what runs is what was locked. ``make kafka-jars`` resolves and locks anew.
 """
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
+import jgo
 import requests
 from jgo.maven import Artifact, MavenContext
+
+ENDPOINT: Final = "org.apache.kafka:kafka_2.13:4.2.2+org.slf4j:slf4j-simple:1.7.36"
+"""What is run, as Maven coordinates; all else follows from it."""
 
 Report = Callable[[int, int], None]
 """Told after each jar: how many are here, of how many."""
@@ -90,3 +96,19 @@ def _alone(folder: Path) -> Iterator[None]:
     with (folder / ".device-ledger.lock").open("w") as lock:
         flock(lock, LOCK_EX)
         yield
+
+
+def _lock() -> str:
+    """The lines of ``kafka-jars.sha256`` for what ``ENDPOINT`` resolves to."""
+    artifacts = {
+        f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}": artifact
+        for artifact in jgo.resolve(ENDPOINT)
+    }
+    return "".join(
+        f"{_sha256(Path(artifacts[coordinate].resolve()))}  {coordinate}\n"
+        for coordinate in sorted(artifacts)
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(_lock())
