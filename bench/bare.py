@@ -1,9 +1,12 @@
 """The reference for reads: FastAPI routes that answer JSON of the same shape."""
 
+import sys
+
+import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-PAGE = 20
+from device_ledger.cli.api import SERVER
 
 
 class Asked(BaseModel):
@@ -85,3 +88,7 @@ async def list_devices(page: int = 1, limit: int = 10) -> PageAnswer:
     ]
     data = Page(devices=devices, total=10_000, page=page, limit=limit)
     return PageAnswer(statusCode=200, success=True, message="Devices listed", data=data)
+
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), **SERVER)

@@ -9,10 +9,11 @@ import multiprocessing
 import random
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import orjson
 import uvloop
@@ -93,8 +94,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport to write to."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are of no class of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Answer once head and body are there."""
@@ -176,11 +177,12 @@ async def _send_all(port: int, requests: Sequence[bytes], connections: int) -> O
 
 
 async def _follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: float) -> Outcome:
-    idle: list[Connection] = []
+    # First in, first out: a server closes connections that were idle for some seconds.
+    idle: deque[Connection] = deque()
     latencies: list[float] = []
 
     async def ask(content: bytes) -> bytes:
-        connection = idle.pop() if idle else await _connect(port)
+        connection = idle.popleft() if idle else await _connect(port)
         answer = await connection.ask(content)
         idle.append(connection)
         return answer
@@ -198,10 +200,11 @@ async def _follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: float) 
         latencies.append((time.perf_counter() - begun) * 1000)
 
     begun = time.perf_counter()
-    async with asyncio.TaskGroup() as tasks:
-        for number, (command, lookup) in enumerate(pairs):
-            await asyncio.sleep(begun + number / rate - time.perf_counter())
-            tasks.create_task(one(command, lookup))
+    tasks = []
+    for number, (command, lookup) in enumerate(pairs):
+        await asyncio.sleep(begun + number / rate - time.perf_counter())
+        tasks.append(asyncio.create_task(one(command, lookup)))
+    await asyncio.gather(*tasks)
     seconds = time.perf_counter() - begun
     for connection in idle:
         connection.close()
