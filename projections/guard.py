@@ -128,11 +128,14 @@ def _repeated(at: Standing, record: Record, trusted: bool) -> Standing:
             raise HistoryChangedError(
                 f"partition {record.partition}: event {at.last_id} is not the one applied"
             )
+        if trusted and record.offset < at.last_offset:
+            # The topic was made anew: what was looked at counts from here.
+            return replace(at, last_offset=record.offset, next_offset=record.offset + 1)
         at = replace(at, last_offset=record.offset) if trusted else at
     return _looked_at(at, record.offset, trusted)
 
 
 def _looked_at(at: Standing, offset: int, trusted: bool) -> Standing:
-    if trusted or offset == at.next_offset:
+    if offset == at.next_offset or (trusted and offset > at.next_offset):
         return replace(at, next_offset=offset + 1)
     return at

@@ -107,13 +107,14 @@ class SqliteGeneration:
         self._file = file
         self._model = model
         self._live = live
-        try:
-            self._connection = _connect(file)
-            self._inode = file.stat().st_ino
-        except (sqlite3.OperationalError, FileNotFoundError):
-            if file.exists():
-                raise
-            raise GenerationGoneError(self.name) from None
+        with self._undamaged():
+            try:
+                self._connection = _connect(file)
+                self._inode = file.stat().st_ino
+            except (sqlite3.OperationalError, FileNotFoundError):
+                if file.exists():
+                    raise
+                raise GenerationGoneError(self.name) from None
 
     @contextmanager
     def transaction(self, partitions: Collection[int]) -> Iterator[SqliteTransaction]:  # noqa: ARG002
@@ -122,19 +123,26 @@ class SqliteGeneration:
         Raises:
             GenerationGoneError: it was replaced, or its file is gone; nothing is changed.
         """
+        with self._undamaged():
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._make_sure()
+                yield SqliteTransaction(self._connection, self._model)
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _undamaged(self) -> Iterator[None]:
+        """A damaged file is a lost one."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._make_sure()
-            yield SqliteTransaction(self._connection, self._model)
-            self._connection.execute("COMMIT")
+            yield
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
                 self._file.unlink(missing_ok=True)
                 raise GenerationGoneError(self.name) from error
             raise
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
 
     def _make_sure(self) -> None:
         try:
@@ -148,7 +156,8 @@ class SqliteGeneration:
     def standings(self) -> dict[int, Standing]:
         """Where it stands, by partition."""
         self._make_sure()
-        return _standings(self._connection)
+        with self._undamaged():
+            return _standings(self._connection)
 
     def close(self) -> None:
         """Close the file."""

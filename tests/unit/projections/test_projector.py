@@ -1,0 +1,383 @@
+"""The projector: every event takes effect once, however its records come."""
+
+import asyncio
+import sqlite3
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from projections.guard import BrokenChainError, KafkaRecord, Malformed
+from projections.lookup.apply import MODEL as LOOKUP
+from projections.models import MODELS
+from projections.projector import Projector
+from projections.store import GenerationGoneError, StoreInUseError
+from tests.samples import events
+from tests.support.projecting import PARTITIONS, Projecting
+from tests.support.read_models import Dump
+
+RECORDS = events.on_partitions(events.history(24), PARTITIONS)
+HALF = len(RECORDS) // 2
+
+
+@pytest.fixture
+async def expected(tmp_path: Path) -> Dump:
+    """What is shown after every record once, in order."""
+    fresh = Projecting("", tmp_path / "expected", RECORDS)
+    await fresh.apply([])
+    return await fresh.dump()
+
+
+@pytest.fixture
+async def halfway(projecting: Projecting) -> Projecting:
+    """Read models that were built when half of the records were there; now all are."""
+    projecting.topic.add(RECORDS[:HALF])
+    await projecting.apply([])
+    projecting.topic.add(RECORDS[HALF:])
+    return projecting
+
+
+async def test_one_by_one_gives_the_same_as_in_bulk(projecting: Projecting, expected: Dump) -> None:
+    await projecting.apply([])
+    projecting.topic.add(RECORDS)
+    readings = projecting.topic.readings
+    await projecting.apply(*([record] for record in RECORDS))
+    assert await projecting.dump() == expected
+    assert projecting.topic.readings == readings
+
+
+async def test_everything_again_changes_nothing(halfway: Projecting, expected: Dump) -> None:
+    await halfway.apply(RECORDS, RECORDS, RECORDS[3:9])
+    assert await halfway.dump() == expected
+
+
+async def test_what_is_missing_is_fetched_first(halfway: Projecting, expected: Dump) -> None:
+    last = {record.partition: record for record in RECORDS}
+    await halfway.apply(last.values())
+    assert await halfway.dump() == expected
+
+
+async def test_records_in_the_wrong_order_take_effect_in_the_right_one(
+    halfway: Projecting, expected: Dump
+) -> None:
+    await halfway.apply(list(reversed(RECORDS[HALF:])))
+    assert await halfway.dump() == expected
+
+
+async def test_a_topic_that_was_refilled_is_read_from_its_start(
+    halfway: Projecting, expected: Dump
+) -> None:
+    halfway.topic.empty()
+    halfway.topic.add(RECORDS)
+    await halfway.apply([halfway.topic.held[0][-1]], [halfway.topic.held[1][-1]], RECORDS[-5:])
+    for model in MODELS:
+        await halfway.live(model).catch_up(range(PARTITIONS))
+    assert await halfway.dump() == expected
+
+
+async def test_another_event_at_the_stored_offset_is_noticed(
+    halfway: Projecting, expected: Dump
+) -> None:
+    halfway.topic.remake()
+    # The relay sends some events twice now: all offsets are others than before.
+    halfway.topic.add(RECORDS[:9] + RECORDS[:9] + RECORDS[9:])
+    for model in MODELS:
+        await halfway.live(model).catch_up(range(PARTITIONS))
+    assert await halfway.dump() == expected
+
+
+async def test_a_read_model_ahead_of_its_topic_shows_what_it_showed(halfway: Projecting) -> None:
+    before = await halfway.dump()
+    halfway.topic.remake()
+    halfway.topic.add(RECORDS[:5])
+    for model in MODELS:
+        await halfway.live(model).catch_up(range(PARTITIONS))
+    assert await halfway.dump() == before
+
+
+async def test_another_history_is_built_from_its_start(halfway: Projecting, tmp_path: Path) -> None:
+    told = events.history(5, first_id=2, bank="bank-b")
+    others = events.on_partitions(
+        [replace(one, source="urn:device-ledger:other:2") for one in told], PARTITIONS
+    )
+    halfway.topic.remake()
+    halfway.topic.add(others)
+    last_ids = {}
+    for model in MODELS:
+        projector = halfway.live(model)
+        await projector.catch_up(range(PARTITIONS))
+        # Ids grow on: sooner or later one passes the position, and no event there follows it.
+        last_ids[model.name] = await projector.standings()
+        await projector.close()
+    later = events.on_partitions(
+        [replace(one, source="urn:device-ledger:other:2") for one in told]
+        + [
+            replace(one, source="urn:device-ledger:other:2")
+            for one in events.history(9, first_id=500, bank="bank-c")
+        ],
+        PARTITIONS,
+    )
+    halfway.topic.remake()
+    halfway.topic.add(later)
+    for model in MODELS:
+        await halfway.live(model).catch_up(range(PARTITIONS))
+    fresh = Projecting("", tmp_path / "fresh", later)
+    await fresh.apply([])
+    assert await halfway.dump() == await fresh.dump()
+
+
+async def test_a_topic_that_lacks_an_event_stops_the_worker(halfway: Projecting) -> None:
+    before = await halfway.dump()
+    lost = next(r for r in RECORDS[HALF:] if r.partition == 1)
+    halfway.topic.held[1].remove(lost)
+    following = next(r for r in RECORDS[HALF:] if r.partition == 1 and r.offset > lost.offset)
+    for model in MODELS:
+        with pytest.raises(BrokenChainError, match="partition 1: the topic lacks what follows"):
+            await halfway.live(model).apply([following])
+    assert await halfway.dump() == before
+
+
+async def test_a_malformed_record_is_parked_once_and_passed(
+    projecting: Projecting, expected: Dump
+) -> None:
+    broken = KafkaRecord(1, 0, b"key", b"no event", (("prev", b"0"),))
+    projecting.topic.add([*RECORDS[:HALF], broken, *RECORDS[HALF:], broken])
+    for model in MODELS:
+        projector = projecting.live(model)
+        for record in (r for held in projecting.topic.held.values() for r in held):
+            await projector.apply([record])
+        await projector.apply(
+            [record for held in projecting.topic.held.values() for record in held]
+        )
+        await projector.close()
+    assert await projecting.dump() == expected
+    found = [
+        (reader, letter.raw.value, letter.reason) for reader, letter in projecting.letters.letters
+    ]
+    assert found == [
+        (model.name, b"no event", "not a public event: JSONDecodeError")
+        for model in MODELS
+        for _ in range(2)
+    ]
+
+
+async def test_an_event_that_cannot_be_applied_is_parked_and_passed(
+    projecting: Projecting,
+) -> None:
+    told = [events.linked(1), events.linked(2), events.unlinked(3)]
+    del told[1].data["sealedPhrase"]
+    records = events.on_partitions(told, PARTITIONS)
+    await projecting.apply([])
+    projecting.topic.add(records)
+    await projecting.apply(records[:2])
+    reason = "can't be applied: KeyError 'sealedPhrase'"
+    assert projecting.letters.letters == [
+        (name, Malformed(records[1], reason)) for name in ("lookup", "links")
+    ]
+    assert [row.linked_at for row in await projecting.rows(LOOKUP)] == [events.at(1)]
+    await projecting.apply(records[2:])
+    assert await projecting.rows(LOOKUP) == []
+
+
+async def test_a_paused_worker_changes_nothing(halfway: Projecting, expected: Dump) -> None:
+    """A worker that was stopped before its transaction finds the position moved."""
+    for model in MODELS:
+        paused = halfway.live(model)
+        stale = await paused.standings()
+        other = halfway.live(model)
+        await other.apply(RECORDS[HALF:])
+        await paused.apply(RECORDS[HALF : HALF + 6])
+        assert stale != await paused.standings() == await other.standings()
+        await paused.close()
+        await other.close()
+    assert await halfway.dump() == expected
+
+
+async def test_two_workers_with_the_same_batch_write_it_once(
+    halfway: Projecting, expected: Dump
+) -> None:
+    for model in MODELS:
+        workers = [halfway.live(model) for _ in range(2)]
+        await asyncio.gather(*(worker.apply(RECORDS[HALF:]) for worker in workers))
+        for worker in workers:
+            await worker.close()
+    assert await halfway.dump() == expected
+
+
+async def test_a_transaction_waits_for_the_one_that_holds_the_position(
+    halfway: Projecting, expected: Dump
+) -> None:
+    for model in MODELS:
+        name = halfway.store.live(model)
+        assert name is not None
+        holding = halfway.store.open(model, name, live=True)
+        held, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with holding.transaction(range(PARTITIONS)):  # noqa: B023
+                held.set()  # noqa: B023
+                release.wait()  # noqa: B023
+
+        thread = asyncio.create_task(asyncio.to_thread(hold))
+        await asyncio.to_thread(held.wait)
+        worker = halfway.live(model)
+        applying = asyncio.create_task(worker.apply(RECORDS[HALF:]))
+        done, _ = await asyncio.wait({applying}, timeout=0.2)
+        assert not done
+        release.set()
+        await asyncio.gather(thread, applying)
+        await worker.close()
+        holding.close()
+    assert await halfway.dump() == expected
+
+
+async def test_a_worker_of_a_replaced_generation_changes_nothing_and_takes_the_new_one(
+    halfway: Projecting, expected: Dump
+) -> None:
+    name = halfway.store.live(LOOKUP)
+    assert name is not None
+    old = halfway.store.open(LOOKUP, name, live=True)
+    worker = halfway.live(LOOKUP)
+    await worker.standings()
+    await halfway.rebuild(LOOKUP)
+    with pytest.raises(GenerationGoneError):
+        await Projector(LOOKUP, old, halfway.topic, halfway.letters).apply(RECORDS)
+    await worker.apply(RECORDS)
+    assert (await halfway.dump())["lookup"] == expected["lookup"]
+    await worker.close()
+    old.close()
+
+
+async def test_rows_and_position_change_together_or_not_at_all(
+    halfway: Projecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await halfway.dump()
+    name = halfway.store.live(LOOKUP)
+    assert name is not None
+    generation = halfway.store.open(LOOKUP, name, live=True)
+    standings = generation.standings()
+    with generation.transaction(range(PARTITIONS)) as transaction:
+        kind = type(transaction)
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(kind, "move", fail)
+    projector = Projector(LOOKUP, generation, halfway.topic, halfway.letters)
+    with pytest.raises(OSError, match="the disk is full"):
+        await projector.apply(RECORDS[HALF:])
+    assert (await halfway.dump(), generation.standings()) == (before, standings)
+    generation.close()
+
+
+async def test_a_database_that_fails_for_a_while_is_tried_again(
+    halfway: Projecting, expected: Dump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = halfway.store.live(LOOKUP)
+    assert name is not None
+    generation = halfway.store.open(LOOKUP, name, live=True)
+    kind = type(generation)
+    generation.close()
+    right, failures = kind.transaction, [halfway.store.retriable[0]] * 3
+
+    def failing(*arguments: object) -> object:
+        if failures:
+            raise failures.pop()("the database is away")
+        return right(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kind, "transaction", failing)
+    await halfway.apply(RECORDS[HALF:])
+    assert (await halfway.dump(), failures) == (expected, [])
+
+
+async def test_keeping_up_reads_what_the_stream_never_brought(
+    halfway: Projecting, expected: Dump
+) -> None:
+    for model in MODELS:
+        projector = halfway.live(model)
+        await projector.keep_up(halfway.topic.ends)
+        readings = halfway.topic.readings
+        # Once more without a move since: nobody brings them.
+        await projector.keep_up(halfway.topic.ends)
+        await projector.keep_up(halfway.topic.ends)
+        await projector.keep_up(halfway.topic.ends)
+        assert halfway.topic.readings == readings + 1
+        await projector.close()
+    assert await halfway.dump() == expected
+
+
+async def test_a_deleted_file_is_built_anew(tmp_path: Path, expected: Dump) -> None:
+    projecting = Projecting("", tmp_path, RECORDS)
+    for model in MODELS:
+        projector = projecting.live(model)
+        await projector.catch_up(range(PARTITIONS))
+        for file in (tmp_path / "read-models" / model.name).glob("g*.db*"):
+            file.unlink()
+        await projector.keep_up(projecting.topic.ends)
+        await projector.close()
+    assert await projecting.dump() == expected
+
+
+async def test_a_damaged_file_is_built_anew(tmp_path: Path, expected: Dump) -> None:
+    projecting = Projecting("", tmp_path, RECORDS)
+    await projecting.apply([])
+    for model in MODELS:
+        [file] = (tmp_path / "read-models" / model.name).glob("g*.db")
+        file.write_bytes(b"no database at all" * 1_000)
+    await projecting.apply(RECORDS[-3:])
+    assert await projecting.dump() == expected
+
+
+async def test_a_lost_schema_is_built_anew(
+    postgres_database: str, tmp_path: Path, expected: Dump
+) -> None:
+    import psycopg
+
+    projecting = Projecting(postgres_database, tmp_path, RECORDS)
+    for model in MODELS:
+        projector = projecting.live(model)
+        await projector.catch_up(range(PARTITIONS))
+        with psycopg.connect(postgres_database) as connection:
+            connection.execute(f"DROP SCHEMA {projecting.store.live(model)} CASCADE")
+        await projector.keep_up(projecting.topic.ends)
+        await projector.close()
+    assert await projecting.dump() == expected
+
+
+async def test_the_position_of_a_lost_transaction_is_read_again(
+    tmp_path: Path, expected: Dump
+) -> None:
+    """A power cut takes the last transactions: what they held is older, never torn."""
+    projecting = Projecting("", tmp_path, RECORDS[:HALF])
+    await projecting.apply([])
+    kept = {}
+    for model in MODELS:
+        [file] = (tmp_path / "read-models" / model.name).glob("g*.db")
+        sqlite3.connect(file).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        kept[file] = file.read_bytes()
+    projecting.topic.add(RECORDS[HALF:])
+    await projecting.apply(RECORDS[HALF:])
+    for file, older in kept.items():
+        file.write_bytes(older)
+    for model in MODELS:
+        await projecting.live(model).catch_up(range(PARTITIONS))
+    assert await projecting.dump() == expected
+
+
+def test_sqlite_takes_one_writer(tmp_path: Path) -> None:
+    first, second = (Projecting("", tmp_path).store for _ in range(2))
+    with (
+        first.writing(),
+        pytest.raises(StoreInUseError, match="another worker writes"),
+        second.writing(),
+    ):
+        pytest.fail("two write")
+    with second.writing():
+        pass
+
+
+def test_postgresql_takes_many_writers(tmp_path: Path) -> None:
+    first, second = (Projecting("postgresql://nowhere", tmp_path).store for _ in range(2))
+    with first.writing(), second.writing():
+        pass
