@@ -69,6 +69,8 @@ class Store(ABC):
     """Ends a query whose row must not change before the transaction's end."""
     errors: tuple[type[Exception], ...]
     """What the driver raises."""
+    is_local: bool
+    """Whether a read takes tens of microseconds and waits for nobody."""
 
     def __init__(self) -> None:
         self._local = threading.local()

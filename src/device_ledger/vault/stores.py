@@ -20,6 +20,7 @@ class SqliteStore(Store):
     begin = "BEGIN IMMEDIATE"
     share = ""
     errors = (sqlite3.Error,)
+    is_local = True
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -65,6 +66,7 @@ class PostgresStore(Store):
     begin = "BEGIN"
     share = " FOR SHARE"
     errors = (psycopg.Error,)
+    is_local = False
 
     def __init__(self, url: str) -> None:
         super().__init__()
