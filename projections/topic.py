@@ -1,5 +1,6 @@
 """Reading the events topic itself, past any consumer group, and parking what can't be read."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -54,6 +55,8 @@ class Reading:
             for partition, end in ends.items()
             if starts[partition] < end
         }
+        if not wanted:
+            return
         self._consumer.assign(list(wanted))
         for at in wanted:
             self._consumer.seek(at, starts[at.partition])
@@ -117,6 +120,8 @@ class Topic:
         )
         try:
             await consumer.start()
+            # Stopped before its own task ran once, the consumer raises CancelledError.
+            await asyncio.sleep(0)
             yield Reading(consumer, self._name)
         finally:
             await consumer.stop()

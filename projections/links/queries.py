@@ -121,6 +121,9 @@ async def _containing(
     models: ReadModels, filtered: Filter, text: str
 ) -> tuple[str, dict[str, Any]]:
     tokens = "device_token = :device_token OR phrase_token = :phrase_token"
+    if "\n" in text:
+        # Lines keep apart what a search sees.
+        return tokens, {}
     if models.engine == "postgresql":
         escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
         return f"search_text LIKE :pattern OR {tokens}", {"pattern": f"%{escaped}%"}
