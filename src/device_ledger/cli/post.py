@@ -139,6 +139,8 @@ async def _post(
         "Authorization": f"Bearer {door.bearer(request.kind, request.caller)}",
         "Content-Type": "application/json",
         "Idempotency-Key": request.idempotency_key,
+        # The trail then names the request by the same word, however often it was sent.
+        "X-Request-ID": request.idempotency_key,
     }
     url, data = f"{door.url}{request.path}", orjson.dumps(request.body)
     async with session.post(url, data=data, headers=headers, allow_redirects=False) as response:
