@@ -77,6 +77,7 @@ def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
     # Tried in this order: those that are called most come first.
     for room in (lookup, links, logins, device_list, netevia, banno, health):

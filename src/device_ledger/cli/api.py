@@ -37,8 +37,8 @@ def api() -> None:
 
     chosen = settings()
     _check_issuer(chosen)
-    configure_logs(chosen.log_level)
     listening = _listen(chosen)
+    configure_logs(chosen.log_level)
     try:
         _serve(chosen, listening)
     except (IssuerError, KeyLoadingError, StoreRefusedError, VaultStoreError) as error:

@@ -49,7 +49,9 @@ def token(  # noqa: PLR0917 - the command line calls it by name
     given = {"bank-id": bank_id, "merchant-id": merchant_id, "user-id": user_id}
     missing = [f"--{name}" for name in needed[kind] if not given[name]]
     if missing:
-        raise CliError(f"a {kind} token needs {' and '.join(missing)}", USAGE)
+        raise CliError(
+            f"{'an' if kind == 'admin' else 'a'} {kind} token needs {' and '.join(missing)}", USAGE
+        )
     try:
         text = EmbeddedIssuer.open(settings()).mint(
             kind,
