@@ -79,6 +79,8 @@ class GroupCommit:
             OverloadedError: too many commands are waiting.
         """
         submission = Submission(command, receipt)
+        # From here on nobody can cancel it: the writer gives every answer exactly once.
+        submission.future.set_running_or_notify_cancel()
         try:
             self._waiting.put_nowait(submission)
         except queue.Full:
@@ -116,7 +118,8 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 - one command's fault is not its neighbours'
             log.error("a batch failed: %s", type(error).__name__)  # noqa: TRY400 - no values in logs
         for submission in batch:
-            self._answer_alone(submission)
+            if not submission.future.done():
+                self._answer_alone(submission)
 
     def _answer_alone(self, submission: Submission) -> None:
         deadline = Deadline(TRY_SECONDS)

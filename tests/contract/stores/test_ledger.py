@@ -308,6 +308,14 @@ def test_a_command_that_can_not_be_decided_fails_alone(ledger: Ledger) -> None:
     assert [answered(futures[0]).status, answered(futures[2]).status] == ["done", "done"]
 
 
+def test_a_caller_who_has_gone_does_not_disturb_the_writer(ledger: Ledger) -> None:
+    with held(ledger):
+        futures = [ledger.submit(link(), receipt()) for _ in range(3)]
+        assert [one.cancel() for one in futures] == [False] * 3
+    assert {answered(one).status for one in futures} == {"done"}
+    assert answered(ledger.submit(unlink(), receipt())).status == "done"
+
+
 def test_snapshots_are_taken_and_load_to_the_same_customer(ledger: Ledger) -> None:
     answered(ledger.submit(link(), receipt()))
     for number in range(SNAPSHOT_INTERVAL):
