@@ -19,8 +19,15 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _POINTER = f"SELECT generation FROM {SCHEMA}.pointers WHERE model = %s"
 _POSITION = "SELECT partition, last_id FROM positions"
-_GONE = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
+_GONE = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.DeadlockDetected,
+)
 _ATTEMPTS = 5
+_PATIENCE = 2.0
+"""Seconds that a read waits for a connection."""
+
 _LONGEST_SILENCE = 0.25
 """Seconds after which one looks though nothing was notified: the listener may have been away."""
 
@@ -46,7 +53,7 @@ class PostgresReadModels:
             configure=_configure,
             min_size=2,
             max_size=10,
-            timeout=5,
+            timeout=_PATIENCE,
             open=False,
         )
         await pool.open()
@@ -89,16 +96,17 @@ class PostgresReadModels:
         """Wait until a read model shows a position; false where it doesn't in that many seconds."""
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
-        try:
-            async with asyncio.timeout(within):
-                while True:
-                    changed = self._changed[model]
-                    if covers(await self._position(model), position):
-                        return True
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), _LONGEST_SILENCE)
-        except TimeoutError:
-            return False
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within
+        while True:
+            changed = self._changed[model]
+            if covers(await self._position(model), position):
+                return True
+            left = until - loop.time()
+            if left <= 0:
+                return False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), min(left, _LONGEST_SILENCE))
 
     async def _position(self, model: str) -> Position:
         try:

@@ -39,6 +39,9 @@ CREATE TABLE positions (
 
 _LIVE = f"SELECT generation FROM {SCHEMA}.pointers WHERE model = %s"
 
+_PATIENCE = 0.1
+"""Seconds; far below PostgreSQL's `deadlock_timeout`, so that readers are never its victims."""
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -219,9 +222,20 @@ class PostgresStore:
                 "SELECT nspname FROM pg_namespace WHERE nspname ~ %s",
                 (f"^{model.name}_g[0-9a-f]+$",),
             ).fetchall()
-            for (name,) in found:
-                if name != kept:
-                    connection.execute(f"DROP SCHEMA {name} CASCADE")
+        for (name,) in found:
+            while name != kept and not self._dropped(name):
+                time.sleep(_PATIENCE)
+
+    def _dropped(self, name: str) -> bool:
+        """Drop a schema unless its readers hold it: they must never wait for it in a circle."""
+        with self._connected() as connection:
+            connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE * 1000:.0f}ms'")
+            try:
+                connection.execute(f"DROP SCHEMA {name} CASCADE")
+            except psycopg.errors.LockNotAvailable:
+                connection.rollback()
+                return False
+        return True
 
     @contextmanager
     def building(self, model: ReadModel) -> Iterator[None]:

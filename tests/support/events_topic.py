@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.errors import GroupIdNotFound, NonEmptyGroup
+from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
 from projections.guard import KafkaRecord
@@ -57,15 +59,37 @@ async def empty(servers: str, partitions: int, topic: str = EVENTS) -> None:
         await admin.close()
 
 
-async def remake(servers: str, partitions: int, topic: str = EVENTS) -> None:
-    """Delete the topic and make it anew, empty; offsets begin again."""
+async def remove(servers: str, topic: str) -> None:
+    """Delete a topic, where it is there."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        await admin.delete_topics([topic])
+        if topic in await admin.list_topics():
+            await admin.delete_topics([topic])
         while topic in await admin.list_topics():  # noqa: ASYNC110 - Kafka gives no event
             await asyncio.sleep(0.05)
-        await admin.create_topics([NewTopic(topic, partitions, 1)])
+    finally:
+        await admin.close()
+
+
+async def remake(servers: str, partitions: int, topic: str = EVENTS) -> None:
+    """Delete the topic and make it anew, empty; offsets begin again."""
+    await remove(servers, topic)
+    await make_topics(servers, partitions, topic)
+
+
+async def forget_group(servers: str, group: str) -> None:
+    """Remove a consumer group with its offsets, once the broker has noticed that it is empty."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        coordinator = await admin.find_coordinator(group)
+        code = NonEmptyGroup.errno
+        while code == NonEmptyGroup.errno:
+            response = await admin._send_request(DeleteGroupsRequest([group]), coordinator)
+            [(_, code)] = response.results
+            await asyncio.sleep(0.2)
+        assert code in {0, GroupIdNotFound.errno}
     finally:
         await admin.close()
 
