@@ -183,7 +183,7 @@ def _reference(section: str, kind: str) -> dict[str, str]:
 
 
 def _name(kind: str) -> str:
-    return CLASSES[kind].__name__
+    return str(CLASSES[kind].__name__)
 
 
 def text() -> str:
