@@ -158,7 +158,12 @@ def _post(
             tally[request.path.rpartition("/")[2], answer.status] += 1
             progress.advance(task)
             if answers is not None:
-                line = {"n": request.number, "status": answer.status, "body": answer.body}
+                line = {
+                    "n": request.number,
+                    "key": request.idempotency_key,
+                    "status": answer.status,
+                    "body": answer.body,
+                }
                 answers.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
         asyncio.run(post_all(door, requests, answered))
