@@ -11,7 +11,7 @@ from datetime import datetime
 from random import Random
 from typing import Any, Final
 
-from device_ledger.simulation.acts import MIX, Act, Login, Scene, log_in
+from device_ledger.simulation.acts import MIX, Act, Login, Scene, link_new_device, log_in
 from device_ledger.simulation.population import Customer, Population
 from device_ledger.simulation.rhythm import activity, moments
 
@@ -20,6 +20,7 @@ LOOKUP: Final = "/v1/customer/device/lookup"
 _RECENT_DEVICES_MAX = 10_000
 _UNKNOWN_DEVICES = 0.05
 _REPEATS = 0.03
+_LINKED_FIRST = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Traffic:
             return last
         scene = Scene(self._random, at, customer, other)
         [do] = self._random.choices(tuple(MIX), tuple(MIX.values()))
+        if not customer.devices[0].known and self._random.random() < _LINKED_FIRST:
+            do = link_new_device
         act = do(scene) or log_in(scene)
         self._last[customer.bank_id] = (customer, act)
         return act
