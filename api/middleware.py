@@ -60,6 +60,7 @@ class Around:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = state["request_id"]
+                headers.setdefault("Cache-Control", "no-store")
                 for name, value in state.get(RESPONSE_HEADERS, {}).items():
                     headers[name] = value
             await send(message)

@@ -1,31 +1,45 @@
 """``device-ledger token``: prints a token of the embedded issuer."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import typer
 
 from device_ledger.cli.errors import USAGE, CliError
 
+Kind = Annotated[
+    Literal["bank", "merchant", "user", "admin", "security"],
+    typer.Argument(help="The kind of caller that the token is for."),
+]
+BankId = Annotated[
+    str, typer.Option(help="The bank: for bank, user and admin; narrows security to it.")
+]
+MerchantId = Annotated[str, typer.Option(help="The merchant: for merchant.")]
+UserId = Annotated[
+    str, typer.Option(help="The user: a customerId of the bank, or the userId of login-seen.")
+]
+Scope = Annotated[
+    str | None,
+    typer.Option(help="Scopes, by spaces, instead of those that the kind of caller has."),
+]
+Expires = Annotated[int, typer.Option(help="Seconds that the token is good for.", min=1, max=3600)]
+
+_NEEDED: dict[str, list[str]] = {
+    "bank": ["bank-id"],
+    "merchant": ["merchant-id"],
+    "user": ["bank-id", "user-id"],
+    "admin": ["bank-id"],
+    "security": [],
+}
+
 
 def token(  # noqa: PLR0917 - the command line calls it by name
-    kind: Annotated[
-        Literal["bank", "merchant", "user", "admin", "security"],
-        typer.Argument(help="The kind of caller that the token is for."),
-    ],
-    bank_id: Annotated[
-        str, typer.Option(help="The bank: for bank, user and admin; narrows security to it.")
-    ] = "",
-    merchant_id: Annotated[str, typer.Option(help="The merchant: for merchant.")] = "",
-    user_id: Annotated[
-        str, typer.Option(help="The user: a customerId of the bank, or the userId of login-seen.")
-    ] = "",
-    scope: Annotated[
-        str | None,
-        typer.Option(help="Scopes, by spaces, instead of those that the kind of caller has."),
-    ] = None,
-    expires: Annotated[
-        int, typer.Option(help="Seconds that the token is good for.", min=1, max=3600)
-    ] = 3600,
+    kind: Kind,
+    bank_id: BankId = "",
+    merchant_id: MerchantId = "",
+    user_id: UserId = "",
+    scope: Scope = None,
+    expires: Expires = 3600,
 ) -> None:
     """Print a bearer token (a JWT) of the embedded issuer, for trying things out.
 
@@ -44,23 +58,18 @@ def token(  # noqa: PLR0917 - the command line calls it by name
     from device_ledger.issuer import EmbeddedIssuer, IssuerError
     from device_ledger.settings import settings
 
-    needed = {"bank": ["bank-id"], "merchant": ["merchant-id"], "admin": ["bank-id"]}
-    needed |= {"user": ["bank-id", "user-id"], "security": []}
-    given = {"bank-id": bank_id, "merchant-id": merchant_id, "user-id": user_id}
-    missing = [f"--{name}" for name in needed[kind] if not given[name]]
-    if missing:
-        raise CliError(
-            f"{'an' if kind == 'admin' else 'a'} {kind} token needs {' and '.join(missing)}", USAGE
-        )
+    names = {"bank_id": bank_id, "merchant_id": merchant_id, "user_id": user_id}
+    _check(kind, names)
     try:
-        text = EmbeddedIssuer.open(settings()).mint(
-            kind,
-            bank_id=bank_id,
-            merchant_id=merchant_id,
-            user_id=user_id,
-            scope=scope,
-            expires_seconds=expires,
-        )
+        issuer = EmbeddedIssuer.open(settings())
+        text = issuer.mint(kind, scope=scope, expires_seconds=expires, **names)
     except IssuerError as error:
         raise CliError(str(error)) from error
     typer.echo(text)
+
+
+def _check(kind: str, names: Mapping[str, str]) -> None:
+    missing = [f"--{name}" for name in _NEEDED[kind] if not names[name.replace("-", "_")]]
+    if missing:
+        article = "an" if kind == "admin" else "a"
+        raise CliError(f"{article} {kind} token needs {' and '.join(missing)}", USAGE)

@@ -8,6 +8,9 @@ import pytest
 from device_ledger.settings import Settings
 from tests.support.installation import Installation, serving
 
+ON_BOTH = pytest.mark.parametrize("stores", ["sqlite", "postgresql"], indirect=True)
+"""Runs a test on SQLite and on PostgreSQL."""
+
 
 @pytest.fixture
 def chosen() -> dict[str, object]:
@@ -16,8 +19,19 @@ def chosen() -> dict[str, object]:
 
 
 @pytest.fixture
-async def api(tmp_path: Path, chosen: dict[str, object]) -> AsyncIterator[Installation]:
-    """The API over real SQLite stores."""
-    settings = Settings(home=tmp_path, embedded_issuer=True, **chosen)  # type: ignore[arg-type]
+def stores(request: pytest.FixtureRequest) -> dict[str, object]:
+    """Where event store and read models are: SQLite, or what ``ON_BOTH`` says."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return {}
+    url = request.getfixturevalue("postgres_database")
+    return {"event_store_url": url, "read_models_url": url}
+
+
+@pytest.fixture
+async def api(
+    tmp_path: Path, chosen: dict[str, object], stores: dict[str, object]
+) -> AsyncIterator[Installation]:
+    """The API over real stores."""
+    settings = Settings(home=tmp_path, embedded_issuer=True, **stores, **chosen)  # type: ignore[arg-type]
     async with serving(settings) as installation:
         yield installation

@@ -183,3 +183,67 @@ async def test_each_family_tells_errors_in_its_own_shape(api: Installation) -> N
         (405, {"message": "This address does not allow that method"}),
         (404, {"statusCode": 404, "success": False, "message": "No such address"}),
     ]
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1e308,
+    10**30,
+    "",
+    " ",
+    "\u0000",
+    "a\u0000b",
+    "\u202e",
+    "\ufdfa" * 256,
+    "\u0345" * 128,
+    "\ue000",
+    "\U0001f4a9" * 64,
+    "%s%n",
+    "' OR 1=1 --",
+    "../../etc/passwd",
+    "a" * 20_000,
+    [],
+    {},
+    [[]],
+    {"a": {"b": []}},
+    "9999-12-31T23:59:59.999999999-23:59",
+    "2026-01-31t09:30:60z",
+    "::ffff:192.0.2.1",
+    "0.0.0.0",
+    "\u0661\u0662",
+]
+
+
+async def test_nothing_that_is_sent_makes_a_failure(api: Installation) -> None:
+    info = dict.fromkeys(("model", "brand", "os", "osVersion", "browser"), "x")
+    login = LOGIN | {
+        "seenAt": "2026-01-31T09:30:00Z",
+        "ipAddress": "192.0.2.1",
+        "userAgent": "Mozilla/5.0",
+        "deviceName": "phone",
+        "deviceType": "Mobile",
+        "deviceInfo": info,
+    }
+    lookups = "/v1/customer/device/lookup"
+    calls: list[tuple[str, dict[str, Any], dict[str, str]]] = [
+        ("/v1/bank/customer/device/link", LINK, api.bank()),
+        ("/v1/bank/customer/device/unlink", LINK, api.bank()),
+        ("/v1/bank/customer/device/login-seen", login, api.bank()),
+        ("/v1/bank/customer/device/deactivate", LOGIN, api.bank()),
+        (lookups, {"deviceId": "d"}, api.merchant()),
+        (f"{lookups}/batch", {"deviceIds": ["d"]}, api.merchant()),
+    ]
+    for path, body, headers in calls:
+        for name in body:
+            for odd in ODD:
+                response = await api.client.post(path, json=body | {name: odd}, headers=headers)
+                assert response.status_code in (200, 400, 404, 409), (path, name, odd)
+    for name in ("page", "limit", "search", "sortBy", "sortOrder", "customerId", "cursor"):
+        for odd in ODD:
+            response = await api.client.get(
+                "/v1/bank/devices/list", params={name: str(odd)}, headers=api.bank()
+            )
+            assert response.status_code in (200, 400), (name, odd)

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from projections.readers import covers
+from tests.contract.http.conftest import ON_BOTH
 from tests.support.installation import BANNO, Installation
 
 LINK = {"customerId": "customer-1", "phrase": "Blue heron", "deviceId": "device-1"}
@@ -36,6 +37,7 @@ def position(api: Installation, response: httpx.Response) -> dict[int, int]:
     return api.services.positions.decode(response.headers["Ledger-Position"])
 
 
+@ON_BOTH
 async def test_a_read_with_a_position_waits_for_the_projections(api: Installation) -> None:
     linked = await api.command("link", LINK)
     waiting = asyncio.create_task(reads(api, linked.headers["Ledger-Position"]))
@@ -62,6 +64,7 @@ async def test_a_position_that_was_never_given_is_refused(api: Installation, tex
     assert responses[4].json() == words
 
 
+@ON_BOTH
 async def test_every_command_tells_a_position_that_covers_those_before(api: Installation) -> None:
     commands = [
         ("link", LINK),
