@@ -152,7 +152,8 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
         ]
         with self.datastore.transaction(commit=True) as c:
             c.executemany(
-                "INSERT INTO device_ledger_snapshots VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                "INSERT INTO device_ledger_snapshots VALUES (%s, %s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
                 rows,
             )
 
