@@ -15,10 +15,12 @@ from pydantic import SecretStr
 from device_ledger.broker import free_port
 from device_ledger.cli.child import Child
 from device_ledger.issuer import EmbeddedIssuer, Kind
+from device_ledger.ledger.ledger import EventStore
 from device_ledger.ready import ready_file
 from device_ledger.settings import Settings
 from device_ledger.vault.keys import load_or_create_keys
 from tests.support.kafka import BrokerProcess
+from tests.support.topic_check import stored_events
 
 PATIENCE = 60.0
 """Seconds that a client waits for an answer; none of the tests asserts it."""
@@ -177,6 +179,14 @@ class System:
         """What ``device-ledger status --json`` tells."""
         found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
         return found
+
+    def stored(self) -> list[dict[str, Any]]:
+        """All public events of the event store, in the order of their ids."""
+        events = EventStore.open(self.settings)
+        try:
+            return [json.loads(one.state) for one in stored_events(events)]
+        finally:
+            events.close()
 
     def _made(self, name: str) -> Child:
         kind, _, _ = name.partition("-")
