@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import psycopg
-from psycopg import IsolationLevel, sql
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from projections.model import Position
@@ -18,7 +17,11 @@ from projections.readers import NotReadyError, Shown, Statement, covers
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _POINTER = f"SELECT generation FROM {SCHEMA}.pointers WHERE model = %s"
-_POSITION = "SELECT partition, last_id FROM positions"
+_STANDING = (
+    "SELECT generation, partition, last_id FROM positions"
+    f" CROSS JOIN {SCHEMA}.pointers WHERE model = :model"
+)
+_SESSION = "-c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
 _GONE = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.InvalidSchemaName,
@@ -49,8 +52,7 @@ class PostgresReadModels:
         """Open the pool; the database may come up later."""
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
-            kwargs={"autocommit": True},
-            configure=_configure,
+            kwargs={"autocommit": True, "options": _SESSION},
             min_size=2,
             max_size=10,
             timeout=_PATIENCE,
@@ -70,11 +72,11 @@ class PostgresReadModels:
                 for _ in range(_ATTEMPTS):
                     generation = await self._generation(connection, model)
                     with contextlib.suppress(*_GONE):
-                        pointed, *rows, position = await _snapshot(
+                        pointed, position, rows = await _snapshot(
                             connection, model, generation, statements
                         )
-                        if pointed == [(generation,)]:
-                            return Shown(rows, dict(position))
+                        if pointed == generation:
+                            return Shown(rows, position)
                     # A rebuild put another generation in its place under us.
                     self._live.pop(model, None)
         except (psycopg.OperationalError, PoolTimeout) as error:
@@ -134,25 +136,24 @@ class PostgresReadModels:
         await self._pool.close()
 
 
-async def _configure(connection: Connection) -> None:
-    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-    await connection.set_read_only(True)
-
-
 async def _snapshot(
     connection: Connection, model: str, generation: str, statements: tuple[Statement, ...]
-) -> list[list[tuple[Any, ...]]]:
-    path = sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(generation))
-    async with connection.pipeline(), connection.transaction():
-        cursors = [await connection.execute(_POINTER, (model,))]
-        await connection.execute(path)
-        for text, values in statements:
-            cursors.append(await connection.execute(_translated(text), values))
-        cursors.append(await connection.execute(_POSITION))
-    return [await cursor.fetchall() for cursor in cursors]
+) -> tuple[str | None, Position, list[list[tuple[Any, ...]]]]:
+    """What the pointer names, the position, and the rows of each query."""
+    # What goes out in one pipeline is one transaction, and so (see `_SESSION`) one snapshot.
+    async with connection.pipeline():
+        standing = await connection.execute(_translated(_STANDING, generation), {"model": model})
+        cursors = [
+            await connection.execute(_translated(text, generation), values)
+            for text, values in statements
+        ]
+    found = await standing.fetchall()
+    position = {partition: last_id for _, partition, last_id in found}
+    return found[0][0] if found else None, position, [await c.fetchall() for c in cursors]
 
 
 @lru_cache(maxsize=256)
-def _translated(text: str) -> str:
-    text = re.sub(r"IN :(\w+)", r"= ANY(:\1)", text.replace("%", "%%"))
+def _translated(text: str, generation: str) -> str:
+    text = re.sub(r"\bIN :(\w+)", r"= ANY(:\1)", text.replace("%", "%%"))
+    text = re.sub(r"\bFROM (\w+)(?=\s|\)|$)", rf"FROM {generation}.\1", text)
     return re.sub(r":(\w+)", r"%(\1)s", text)

@@ -66,9 +66,11 @@ async def page(
     if after:
         where = f"{where} AND ({sort}, device_token) {comparison} (:after_value, :after_token)"
         values = values | {"after_value": after[0], "after_token": after[1]}
+    # A customer's few links are found by customer and then sorted, never looked for by time.
+    order = sort if filtered.customer_id is None else f"{sort} || ''"
     rows_sql = (
         f"SELECT {_COLUMNS} FROM links WHERE {where}"
-        f" ORDER BY {sort} {direction}, device_token {direction} LIMIT :most OFFSET :skipped"
+        f" ORDER BY {order} {direction}, device_token {direction} LIMIT :most OFFSET :skipped"
     )
     shown = await models.read(
         MODEL.name, (rows_sql, values | {"most": limit, "skipped": offset}), total
