@@ -1,21 +1,21 @@
 """Who may call: types for route signatures, one for each kind of caller and demand.
 
 ``bank: BankCaller`` in a signature is all that a route needs: the token is verified, the scope
-and claims are checked, the rate limit is counted. Refusals wait until the request is known to be
-valid (see ``api.route``).
+and claims are checked, the rate limit is counted, once the request is known to be valid
+(see ``api.route``).
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, NoReturn, TypeVar
 
-from fastapi import Depends, Path, Request
+from fastapi import Path, Request
 
 from api.auth import Token
 from api.errors import STEP_UP, Refusal
 from api.rates import Quota
-from api.route import Deferred, add_header
+from api.route import Demand, add_header
 from api.services import Services, services_of
 from device_ledger.domain.customer.state import CustomerRef
 from device_ledger.domain.values import InvalidValueError, customer_id, is_uuid
@@ -38,6 +38,11 @@ class Caller:
     key: str
     subject: str
     client: str
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:
+        """Keep the framework from reading a caller out of a request's body."""
+        raise TypeError("a caller is made of a token: the route needs GuardedRoute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,40 +156,41 @@ AnyCaller = TypeVar("AnyCaller", bound=Caller)
 
 async def _admit(
     request: Request, quota: Quota, check: Callable[[Token, Services], AnyCaller]
-) -> AnyCaller | Deferred:
-    """The caller that a check makes of the request's token, counted; or why there is none."""
+) -> AnyCaller:
+    """The caller that a check makes of the request's token, counted.
+
+    Raises:
+        Refusal: 401, 403 or 429.
+    """
     services = services_of(request)
     headers = [value for name, value in request.scope["headers"] if name == b"authorization"]
-    try:
-        caller = check(await services.verifier.verify(headers), services)
-        standing = quota.take(caller.key)
-    except Refusal as refusal:
-        return Deferred(refusal)
+    caller = check(await services.verifier.verify(headers), services)
+    standing = quota.take(caller.key)
     add_header(request, "RateLimit-Policy", quota.policy)
     add_header(request, "RateLimit", quota.header(standing))
     return caller
 
 
-async def _bank_command(request: Request) -> Bank | Deferred:
+async def _bank_command(request: Request) -> Bank:
     return await _admit(request, services_of(request).quotas.commands, _bank)
 
 
-async def _bank_read(request: Request) -> Bank | Deferred:
+async def _bank_read(request: Request) -> Bank:
     return await _admit(request, services_of(request).quotas.lookups, _bank)
 
 
-async def _merchant_lookup(request: Request) -> Merchant | Deferred:
+async def _merchant_lookup(request: Request) -> Merchant:
     return await _admit(request, services_of(request).quotas.lookups, _merchant)
 
 
-async def _own_read(request: Request) -> User | Deferred:
+async def _own_read(request: Request) -> User:
     def check(token: Token, services: Services) -> User:
         return _own_user(token, services, READ_OWN, REMOVE_OWN)
 
     return await _admit(request, services_of(request).quotas.lookups, check)
 
 
-async def _own_removal(request: Request) -> User | Deferred:
+async def _own_removal(request: Request) -> User:
     def check(token: Token, services: Services) -> User:
         user = _own_user(token, services, REMOVE_OWN)
         _demand_fresh_login(token, services.settings)
@@ -204,14 +210,14 @@ UserId = Annotated[
 ]
 
 
-async def _read_of_user(request: Request, user_id: UserId) -> User | Deferred:
+async def _read_of_user(request: Request, user_id: UserId) -> User:
     def check(token: Token, services: Services) -> User:
         return _user_of_path(token, services, user_id.lower(), READ_OWN, REMOVE_OWN)
 
     return await _admit(request, services_of(request).quotas.lookups, check)
 
 
-async def _removal_of_user(request: Request, user_id: UserId) -> User | Deferred:
+async def _removal_of_user(request: Request, user_id: UserId) -> User:
     def check(token: Token, services: Services) -> User:
         user = _user_of_path(token, services, user_id.lower(), REMOVE_OWN)
         _demand_fresh_login(token, services.settings)
@@ -220,17 +226,17 @@ async def _removal_of_user(request: Request, user_id: UserId) -> User | Deferred
     return await _admit(request, services_of(request).quotas.commands, check)
 
 
-BankCaller = Annotated[Bank, Depends(_bank_command)]
+BankCaller = Annotated[Bank, Demand(_bank_command, of_caller=True)]
 """A bank that posts a command."""
-BankReader = Annotated[Bank, Depends(_bank_read)]
+BankReader = Annotated[Bank, Demand(_bank_read, of_caller=True)]
 """A bank that reads what is its own."""
-MerchantCaller = Annotated[Merchant, Depends(_merchant_lookup)]
+MerchantCaller = Annotated[Merchant, Demand(_merchant_lookup, of_caller=True)]
 """A merchant that looks devices up."""
-UserReader = Annotated[User, Depends(_own_read)]
+UserReader = Annotated[User, Demand(_own_read, of_caller=True)]
 """A user who reads the user's own devices."""
-UserRemover = Annotated[User, Depends(_own_removal)]
+UserRemover = Annotated[User, Demand(_own_removal, of_caller=True)]
 """A user who removes an own device, after a login that is recent enough."""
-ReaderOfUser = Annotated[User, Depends(_read_of_user)]
+ReaderOfUser = Annotated[User, Demand(_read_of_user, of_caller=True)]
 """The user whom the path names, or an admin of that user's bank, who reads."""
-RemoverOfUser = Annotated[User, Depends(_removal_of_user)]
+RemoverOfUser = Annotated[User, Demand(_removal_of_user, of_caller=True)]
 """The same, who removes, after a login that is recent enough."""

@@ -33,13 +33,20 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        # Finding a metric by its labels costs more than counting.
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(
         self, method: str, route: str, status: int, refusal: str | None, seconds: float
     ) -> None:
         """Count an answered request."""
-        self._requests.labels(method, route, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        key = (method, route, status)
+        answered = self._answered.get(key)
+        if answered is None:
+            answered = (self._requests.labels(*key), self._seconds.labels(route))
+            self._answered[key] = answered
+        answered[0].inc()
+        answered[1].observe(seconds)
         if refusal is not None:
             self._refusals.labels(route, refusal).inc()
 

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Collection
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,11 +57,11 @@ class Around:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = state["request_id"]
-                headers.setdefault("Cache-Control", "no-store")
-                for name, value in state.get(RESPONSE_HEADERS, {}).items():
-                    headers[name] = value
+                added = {"x-request-id": state["request_id"], "cache-control": "no-store"}
+                added |= state.get(RESPONSE_HEADERS, {})
+                message["headers"] += [
+                    (name.lower().encode(), value.encode()) for name, value in added.items()
+                ]
             await send(message)
 
         try:

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Annotated, Final, Protocol, TypeVar
 
-from fastapi import Depends, Header, Request
+from fastapi import Header, Request
 
 from api.commands import LEDGER_POSITION
 from api.errors import Refusal
 from api.position import UnknownPositionError
-from api.route import add_header
+from api.route import Demand, add_header
 from api.services import Services, services_of
 from device_ledger.vault.sealing import unseal
 from projections.model import Position
@@ -32,7 +32,7 @@ class Sealed(Protocol):
 
 async def _min_position(
     request: Request,
-    text: Annotated[
+    ledger_min_position: Annotated[
         str | None,
         Header(
             alias="Ledger-Min-Position",
@@ -41,17 +41,17 @@ async def _min_position(
         ),
     ] = None,
 ) -> Position:
-    if text is None:
+    if ledger_min_position is None:
         return {}
     try:
-        return services_of(request).positions.decode(text)
+        return services_of(request).positions.decode(ledger_min_position)
     except UnknownPositionError:
         raise Refusal(
             400, "unknown-position", "Ledger-Min-Position is no position of this ledger"
         ) from None
 
 
-MinPosition = Annotated[Position, Depends(_min_position)]
+MinPosition = Annotated[Position, Demand(_min_position)]
 """The position that a read must show at least; empty where the caller named none."""
 
 

@@ -1,35 +1,34 @@
 """The route class of all families: strict JSON, and refusals in the order that was promised."""
 
 import functools
+import inspect
 import json
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, get_args
 
 import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api.errors import Refusal
-
 RESPONSE_HEADERS: Final = "response_headers"
 
 
-class Deferred:
-    """A refusal of the caller (401, 403, 429), told once the request is known to be valid.
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """In ``Annotated``, what a route demands before its function runs, made by ``make``.
 
-    The framework runs dependencies before it validates the body; 400 is promised to come first.
-    It stands in the caller's place, and has none of a caller's attributes: a route that wasn't
-    made by ``GuardedRoute`` fails instead of serving nobody.
+    ``make`` takes the request, and as further parameters what the framework is to read of it.
+    Demands are met once the whole request is known to be valid (400 is promised to come before
+    401), those of the request itself before those of the caller.
     """
 
-    __slots__ = ("refusal",)
-
-    def __init__(self, refusal: Refusal) -> None:
-        self.refusal = refusal
+    make: Callable[..., Awaitable[Any]]
+    of_caller: bool = False
 
 
 class GuardedRoute(APIRoute):
-    """A route that raises what was deferred before its function runs, and reads JSON strictly."""
+    """A route that meets its demands before its function runs, and reads JSON strictly."""
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Any]], **options: Any) -> None:
         super().__init__(path, _guarded(endpoint), **options)
@@ -50,14 +49,34 @@ def add_header(request: Request, name: str, value: str) -> None:
 
 
 def _guarded(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The function that the framework calls: demands are replaced by what they read."""
+    visible: list[inspect.Parameter] = []
+    demands: list[tuple[str, Demand, list[str]]] = []
+    for parameter in inspect.signature(endpoint).parameters.values():
+        demand = _demand_of(parameter)
+        if demand is None:
+            visible.append(parameter)
+            continue
+        _, *read = inspect.signature(demand.make).parameters.values()
+        visible += read
+        demands.append((parameter.name, demand, [one.name for one in read]))
+    demands.sort(key=lambda named: named[1].of_caller)
+
     @functools.wraps(endpoint)
     async def guarded(**values: Any) -> Any:
-        for value in values.values():
-            if isinstance(value, Deferred):
-                raise value.refusal
+        for name, demand, read in demands:
+            arguments = {one: values.pop(one) for one in read}
+            values[name] = await demand.make(values["request"], **arguments)
         return await endpoint(**values)
 
+    keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in visible]
+    vars(guarded)["__signature__"] = inspect.Signature(keywords)
     return guarded
+
+
+def _demand_of(parameter: inspect.Parameter) -> Demand | None:
+    found = [one for one in get_args(parameter.annotation) if isinstance(one, Demand)]
+    return found[0] if found else None
 
 
 class _StrictRequest(Request):

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.callers import ANOTHER_USER, UUID_PATTERN, ReaderOfUser, RemoverOfUser
-from api.commands import context_of, submit, submit_or_refuse
+from api.commands import context_of, submit_or_refuse
 from api.documented import LOGIN_TOO_OLD, Words, errors
-from api.errors import BANNO, NOT_AUTHENTICATED, refusal_of
+from api.errors import BANNO, NOT_AUTHENTICATED
 from api.reads import MinPosition, Opener, shown_value, wait_for
 from api.route import GuardedRoute
 from api.services import services_of
@@ -136,9 +136,7 @@ async def remove_one(
         context=context_of(request, user),
         registration_id=registration_id.lower(),
     )
-    answer = await submit(request, command, user)
-    if answer.status == "refused" and answer.code != "no-such-device":
-        raise refusal_of(answer.code)
+    await submit_or_refuse(request, command, user)
     return Response(status_code=204)
 
 

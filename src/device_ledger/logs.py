@@ -37,6 +37,10 @@ def configure_logs(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # What no line of ours tells needn't be found out for each (docs.python.org, Logging HOWTO,
+    # Optimization).
+    logging._srcfile = None  # noqa: SLF001
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # It logs every address that it asks for.
     logging.getLogger("httpx").setLevel(logging.WARNING)
 

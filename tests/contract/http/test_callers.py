@@ -5,12 +5,11 @@ from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from fastapi.params import Depends
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from api import callers
 from api.app import routed_app
-from api.route import GuardedRoute
+from api.route import Demand, GuardedRoute
 from tests.support.installation import BANNO, Installation
 
 CALLERS = {callers.Bank, callers.Merchant, callers.User}
@@ -20,10 +19,10 @@ DEVICE = {"customerId": "customer-1", "deviceId": "device-1"}
 
 
 def demands_a_caller(endpoint: Callable[..., Any]) -> bool:
-    """Whether one of a route's parameters is a caller that a dependency makes."""
+    """Whether one of a route's parameters is a caller that a demand makes."""
     hints = get_type_hints(inspect.unwrap(endpoint), include_extras=True)
     return any(
-        get_args(hint)[0] in CALLERS and isinstance(get_args(hint)[-1], Depends)
+        get_args(hint)[0] in CALLERS and isinstance(get_args(hint)[-1], Demand)
         for hint in hints.values()
         if get_args(hint)
     )
@@ -51,20 +50,18 @@ def test_a_route_without_a_caller_would_be_found() -> None:
         """Names no caller."""
 
     async def undeclared(bank: callers.Bank) -> None:
-        """Names one that no dependency makes."""
+        """Names one that no demand makes."""
 
     assert not demands_a_caller(nobody)
     assert not demands_a_caller(undeclared)
 
 
-async def test_a_route_without_the_guard_serves_nobody(api: Installation) -> None:
+def test_a_route_without_the_guard_cannot_be_made() -> None:
     async def unguarded(bank: callers.BankCaller) -> str:
         return bank.bank_id
 
-    api.app.router.routes.insert(0, APIRoute("/unguarded", unguarded))
-    response = await api.client.get("/unguarded")
-    assert (response.status_code, response.json()["success"]) == (500, False)
-    assert (await api.client.get("/unguarded", headers=api.bank())).json() == "bank-1"
+    with pytest.raises(TypeError, match="the route needs GuardedRoute"):
+        APIRoute("/unguarded", unguarded)
 
 
 def valid(path: str) -> tuple[str, dict[str, Any] | None]:
