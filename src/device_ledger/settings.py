@@ -81,7 +81,11 @@ class Settings(BaseSettings):
         1_000, ge=1, description="Lookups of unknown devices a caller may make a minute."
     )
     max_active_devices: int = Field(500, ge=1, description="Active devices a customer may have.")
-    log_level: str = Field("INFO", description="Least level that is logged.")
+    log_level: str = Field(
+        "INFO",
+        pattern="(?i)^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
+        description="Least level that is logged.",
+    )
 
     @property
     def brokers(self) -> str:
