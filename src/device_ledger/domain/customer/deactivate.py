@@ -15,7 +15,10 @@ from device_ledger.domain.errors import NoSuchDeviceError
 
 @dataclass(frozen=True, kw_only=True)
 class DeactivateDevice(Command):
-    """A bank or a user removes one device, by its token or by its registration's ID."""
+    """A bank or a user removes one device, by its token or by its registration's ID.
+
+    By its registration's ID it is enough that the device is not there afterwards.
+    """
 
     name: ClassVar[str] = "deactivate"
 
@@ -33,11 +36,11 @@ class DeactivateDevice(Command):
         return _claims_of_links(customer, [token]) if customer and token else ()
 
     def decide(self, customer: Customer, claims: Claims) -> Decision:  # noqa: ARG002
-        """Done already where it has ended; refused where the customer never had it."""
+        """Done already where it has ended; a token that the customer never had is refused."""
         token = self._target(customer)
-        if token is None:
+        if token is None and self.device_token is not None:
             raise NoSuchDeviceError
-        return _deactivate(customer, [token], self.context.at)
+        return _deactivate(customer, [token] if token else [], self.context.at)
 
     def _target(self, customer: Customer) -> str | None:
         if self.device_token is not None:

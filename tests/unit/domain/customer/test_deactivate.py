@@ -62,6 +62,13 @@ def test_a_registration_is_found_by_its_id() -> None:
     assert decide([registered()], by_id) == facts(deactivated())
 
 
+def test_a_registration_that_is_not_there_writes_nothing() -> None:
+    by_id = DeactivateDevice(
+        customer=ANNA, context=context(LATER), registration_id=TABLET.new_registration_id
+    )
+    assert decide([registered()], by_id) == []
+
+
 def test_deactivating_all_ends_every_link_and_registration() -> None:
     given = [*LINKED_PHONE, registered(TABLET), linked(TABLET), device_taken(TABLET)]
     assert decide(given, deactivate_all()) == facts(
