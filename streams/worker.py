@@ -18,12 +18,10 @@ from projections.store import StoreInUseError, open_store
 from projections.topic import KAFKA_ERRORS, DeadLetters, Reading, Topic, TopicMissingError
 from streams.app import create_app
 
-EXPECTED = (StoreInUseError, BrokenChainError)
+EXPECTED = (StoreInUseError, BrokenChainError, *KAFKA_ERRORS)
 """What ends a worker with one line that says why."""
 
 log = logging.getLogger(__name__)
-
-_NOT_YET: tuple[type[Exception], ...] = (TopicMissingError, *KAFKA_ERRORS)
 
 _EVERY = 1.0
 """Seconds between two comparisons with the topic's ends."""
@@ -35,6 +33,7 @@ class Worker:
     def __init__(self, settings: Settings, name: str, on_ready: Callable[[], object]) -> None:
         self._topic = Topic(settings.brokers)
         self._store = open_store(settings)
+        self._brokers = settings.brokers
         self._data = settings.home / "streams"
         letters = DeadLetters(settings.brokers)
         self._projectors = {
@@ -85,13 +84,16 @@ class Worker:
         while not stop.is_set():
             try:
                 await self._topic.partitions()
-            except _NOT_YET as error:
-                if str(error) != told:
-                    told = str(error)
-                    log.warning("waiting: %s", told)
-                await asyncio.sleep(_EVERY / 4)
+            except TopicMissingError as error:
+                problem = str(error)
+            except KAFKA_ERRORS:
+                problem = f"Kafka doesn't answer at {self._brokers}"
             else:
                 return True
+            if problem != told:
+                log.warning("waiting: %s", problem)
+                told = problem
+            await asyncio.sleep(_EVERY / 4)
         return False
 
     async def _begin(self, *_: Any, **__: Any) -> None:
@@ -118,22 +120,24 @@ class Worker:
         await consumer._commit(offsets)  # noqa: SLF001 - no public way without acks
 
     async def _keep_up(self) -> None:
-        async with self._topic.reading() as reading:
-            while True:
+        while True:
+            try:
+                async with self._topic.reading() as reading:
+                    while True:
+                        await asyncio.sleep(_EVERY)
+                        await self._compare(reading)
+            except KAFKA_ERRORS as error:
+                log.warning("Kafka can't be reached: %s", type(error).__name__)
                 await asyncio.sleep(_EVERY)
-                await self._compare(reading)
 
     async def _compare(self, reading: Reading) -> None:
         assigned = self._assigned()
         if not assigned or self._app.rebalancing:
             return
-        try:
-            bounds = await reading.bounds(assigned)
-        except KAFKA_ERRORS as error:
-            log.warning("the topic can't be reached: %s", type(error).__name__)
-            return
-        ends = {partition: end for partition, (_, end) in bounds.items()}
-        far = [await projector.keep_up(ends) for projector in self._projectors.values()]
+        ends = {p: end for p, (_, end) in (await reading.bounds(assigned)).items()}
+        far = await asyncio.gather(
+            *(projector.keep_up(ends) for projector in self._projectors.values())
+        )
         if any(far):
             # The stream would go through all that was just read: let it go on behind it.
             await self._commit_standings(assigned)

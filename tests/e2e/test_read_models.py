@@ -1,6 +1,8 @@
 """The real worker on a real Kafka: every event takes effect once, whatever befalls it."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -292,6 +294,25 @@ async def test_two_workers_share_the_partitions_and_take_over(
         await running.send(RECORDS[HALF:])
         assert await running.shown(END) == expected
         assert await until_workers(running, {"second"}) == {"second": [0, 1, 2, 3]}
+
+
+async def test_a_worker_paused_past_its_lease_changes_nothing(
+    servers: str, postgres_database: str, tmp_path: Path, expected: Dump
+) -> None:
+    running = Running(servers, AnyStore(postgres_database, tmp_path))
+    second = running.another("second")
+    with started(running.worker), started(second):
+        await until_workers(running, {"streams", "second"})
+        sending = asyncio.create_task(send_slowly(running, RECORDS[:HALF]))
+        os.kill(running.worker.pid, signal.SIGSTOP)
+        await sending
+        await running.shown(end_of(RECORDS[:HALF]))
+        assert await until_workers(running, {"second"}) == {"second": [0, 1, 2, 3]}
+        os.kill(running.worker.pid, signal.SIGCONT)
+        await running.send(RECORDS[HALF:])
+        assert await running.shown(END) == expected
+        await until_workers(running, {"streams", "second"})
+        assert await dump_of(running.settings) == expected
 
 
 async def send_slowly(running: Running, records: list[KafkaRecord]) -> None:

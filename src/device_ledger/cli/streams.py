@@ -34,8 +34,10 @@ def streams(
     logging.basicConfig(
         level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    for library in ("faust", "mode", "aiokafka"):
-        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
+    # Kafka's client tells every try to connect, many a second; the worker tells it once a second.
+    for library, least in (("faust", "WARNING"), ("mode", "WARNING"), ("aiokafka", "CRITICAL")):
+        if chosen.log_level.upper() != "DEBUG":
+            logging.getLogger(library).setLevel(least)
     asyncio.run(_serve(chosen, name))
 
 

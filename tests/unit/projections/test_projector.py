@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from projections.guard import BrokenChainError, KafkaRecord, Malformed
+from projections.links.apply import MODEL as LINKS
 from projections.lookup.apply import MODEL as LOOKUP
 from projections.models import MODELS
 from projections.projector import Projector
@@ -249,13 +250,14 @@ async def test_a_worker_of_a_replaced_generation_changes_nothing_and_takes_the_n
     old.close()
 
 
+@pytest.mark.parametrize("step", ["load", "save", "remove", "count", "move"])
 async def test_rows_and_position_change_together_or_not_at_all(
-    halfway: Projecting, monkeypatch: pytest.MonkeyPatch
+    halfway: Projecting, step: str, expected: Dump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = await halfway.dump()
-    name = halfway.store.live(LOOKUP)
+    name = halfway.store.live(LINKS)
     assert name is not None
-    generation = halfway.store.open(LOOKUP, name, live=True)
+    generation = halfway.store.open(LINKS, name, live=True)
     standings = generation.standings()
     with generation.transaction(range(PARTITIONS)) as transaction:
         kind = type(transaction)
@@ -263,12 +265,15 @@ async def test_rows_and_position_change_together_or_not_at_all(
     def fail(*_: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(kind, "move", fail)
-    projector = Projector(LOOKUP, generation, halfway.topic, halfway.letters)
+    monkeypatch.setattr(kind, step, fail)
+    projector = Projector(LINKS, generation, halfway.topic, halfway.letters)
     with pytest.raises(OSError, match="the disk is full"):
         await projector.apply(RECORDS[HALF:])
     assert (await halfway.dump(), generation.standings()) == (before, standings)
+    monkeypatch.undo()
     generation.close()
+    await halfway.apply(RECORDS[HALF:])
+    assert await halfway.dump() == expected
 
 
 async def test_a_database_that_fails_for_a_while_is_tried_again(
