@@ -14,10 +14,13 @@ from projections.models import MODELS
 from projections.readers import open_read_models
 from projections.rebuild import rebuild
 from projections.store import open_store
+from tests.samples import events
 from tests.support.list_topic import ListDeadLetters, ListTopic
 from tests.support.read_models import Dump, dump_of
 
 PARTITIONS = 3
+RECORDS = events.on_partitions(events.history(24), PARTITIONS)
+HALF = len(RECORDS) // 2
 
 
 class Projecting:

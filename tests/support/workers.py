@@ -1,14 +1,31 @@
 """Stream workers as processes, on a Kafka and a store."""
 
+import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
+import psycopg
 from pydantic import SecretStr
 
 from device_ledger.cli.child import Child
 from device_ledger.settings import Settings
+from projections.guard import KafkaRecord
+from projections.model import Position
+from projections.models import MODELS
+from tests.conftest import AnyStore
+from tests.samples import events
+from tests.support import events_topic
+from tests.support.read_models import Dump, dump_of, end_of, until_shown
+
+PARTITIONS = 4
+RECORDS = events.on_partitions(events.history(400), PARTITIONS)
+HALF = len(RECORDS) // 2
+END = end_of(RECORDS)
 
 
 def settings_of(home: Path, servers: str, url: str) -> Settings:
@@ -43,3 +60,69 @@ def command(home: Path, servers: str, url: str, *words: str) -> subprocess.Compl
         timeout=120,
         check=False,
     )
+
+
+class Running:
+    """A worker, its settings, and what was sent."""
+
+    def __init__(self, servers: str, store: AnyStore) -> None:
+        self.servers = servers
+        self.store = store
+        self.settings: Settings = settings_of(store.home, servers, store.url)
+        self.worker = self.another("streams")
+
+    def another(self, name: str) -> Worker:
+        """A worker on the same store."""
+        return Worker(self.store.home, self.servers, self.store.url, name)
+
+    async def send(self, records: list[KafkaRecord]) -> None:
+        """Put records on the topic."""
+        await events_topic.send(self.servers, records)
+
+    async def shown(self, position: Position) -> Dump:
+        """What is shown once that position is."""
+        await until_shown(self.settings, position)
+        return await dump_of(self.settings)
+
+    def run(self, *words: str) -> tuple[int, bytes, bytes]:
+        """Run a command to its end: exit code, output, errors."""
+        done = command(self.store.home, self.servers, self.store.url, *words)
+        return done.returncode, done.stdout, done.stderr
+
+    def lose_databases(self) -> None:
+        """Remove what the read models are kept in, under whoever uses it."""
+        if not self.store.url:
+            for model in MODELS:
+                for file in (self.store.home / "read-models" / model.name).glob("g*.db*"):
+                    file.unlink()
+            return
+        with psycopg.connect(self.store.url) as connection:
+            found = connection.execute("SELECT generation FROM read_models.pointers").fetchall()
+            for (name,) in found:
+                connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+async def send_slowly(running: Running, records: list[KafkaRecord]) -> None:
+    """Send records in many small parts."""
+    for start in range(0, len(records), 20):
+        await running.send(records[start : start + 20])
+
+
+async def until_workers(running: Running, names: set[str]) -> dict[str, list[int]]:
+    """The partitions of each worker, once they are these workers and all have some."""
+    while True:
+        _, output, _ = await asyncio.to_thread(running.run, "status", "--json")
+        held: dict[str, list[int]] = orjson.loads(output).get("workers", {})
+        if set(held) == names and all(held.values()):
+            return held
+
+
+@contextmanager
+def started(worker: Worker) -> Iterator[None]:
+    """A worker that is ready, and ended in the end."""
+    worker.start()
+    try:
+        worker.wait_until_ready()
+        yield
+    finally:
+        worker.stop()

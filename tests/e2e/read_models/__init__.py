@@ -1,0 +1,1 @@
+"""The read models' worker as a process, on a real Kafka."""

@@ -1,0 +1,50 @@
+"""A Kafka, a worker on each store, and what must be shown in the end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
+from tests.conftest import AnyStore
+from tests.support import events_topic
+from tests.support.kafka import local_broker
+from tests.support.projecting import Projecting
+from tests.support.read_models import Dump
+from tests.support.workers import PARTITIONS, RECORDS, Running
+
+
+@pytest.fixture(scope="package")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Kafka whose topics these tests may remove."""
+    with local_broker(tmp_path_factory.mktemp("broker")) as running:
+        yield running.bootstrap_servers
+
+
+@pytest.fixture
+async def servers(broker: str) -> str:
+    """A Kafka with empty topics. The group's offsets are those of the test before: no matter."""
+    for name, partitions in ((EVENTS, PARTITIONS), (DEAD_LETTERS, 1)):
+        await events_topic.remake(broker, partitions, name)
+    return broker
+
+
+@pytest.fixture
+async def expected(tmp_path: Path) -> Dump:
+    """What all records, once and in order, give."""
+    fresh = Projecting("", tmp_path / "expected")
+    fresh.topic = type(fresh.topic)(PARTITIONS, RECORDS, batch=1000)
+    await fresh.apply([])
+    return await fresh.dump()
+
+
+@pytest.fixture
+def running(servers: str, any_store: AnyStore) -> Iterator[Running]:
+    """A worker that is ready, on SQLite and then on PostgreSQL."""
+    made = Running(servers, any_store)
+    made.worker.start()
+    try:
+        made.worker.wait_until_ready()
+        yield made
+    finally:
+        made.worker.stop()

@@ -1,0 +1,103 @@
+"""Workers as processes: how they start and stop, share the work, and are seen by `status`."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import orjson
+
+from device_ledger.wire.topics import EVENTS
+from projections.models import MODELS
+from tests.conftest import AnyStore
+from tests.support import events_topic
+from tests.support.read_models import Dump, dump_of, end_of
+from tests.support.workers import (
+    END,
+    HALF,
+    PARTITIONS,
+    RECORDS,
+    Running,
+    send_slowly,
+    started,
+    until_workers,
+)
+
+
+async def test_a_stopped_worker_leaves_in_order(running: Running) -> None:
+    await asyncio.to_thread(running.worker.stop)
+    assert running.worker.exit_code == 0
+    assert not (running.store.home / "run" / "streams.ready").exists()
+
+
+async def test_status_tells_what_runs_and_what_is_behind(running: Running) -> None:
+    await running.send(RECORDS)
+    await running.shown(END)
+    code, output, _ = await asyncio.to_thread(running.run, "status", "--json")
+    told = orjson.loads(output)
+    assert (code, told["healthy"], told["workers"]) == (0, True, {"streams": [0, 1, 2, 3]})
+    assert told["processes"] == [{"name": "streams", "pid": running.worker.pid, "alive": True}]
+    assert [(m["name"], m["position"], sum(m["behind"].values())) for m in told["models"]] == [
+        (model.name, {str(p): END[p] for p in sorted(END)}, 0) for model in MODELS
+    ]
+    assert (sum(told["records"].values()), told["dead_letters"]) == (len(RECORDS), 0)
+    await asyncio.to_thread(running.worker.kill)
+    code, output, _ = await asyncio.to_thread(running.run, "status")
+    assert (code, b"died" in output) == (1, True)
+
+
+def test_sqlite_is_for_one_worker(servers: str, tmp_path: Path) -> None:
+    running = Running(servers, AnyStore("", tmp_path))
+    with started(running.worker):
+        code, _, errors = running.run("streams", "--name", "second")
+    assert (code, errors.count(b"\n")) == (1, 1)
+    assert b"another worker writes these read models" in errors
+
+
+async def test_it_waits_for_the_topic(broker: str, tmp_path: Path) -> None:
+    await events_topic.remove(broker, EVENTS)
+    running = Running(broker, AnyStore("", tmp_path))
+    running.worker.start()
+    try:
+        while b"is not there yet" not in running.worker.log.read_bytes():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await events_topic.make_topics(broker, PARTITIONS, EVENTS)
+        running.worker.wait_until_ready()
+    finally:
+        running.worker.stop()
+
+
+async def test_two_workers_share_the_partitions_and_take_over(
+    servers: str, postgres_database: str, tmp_path: Path, expected: Dump
+) -> None:
+    running = Running(servers, AnyStore(postgres_database, tmp_path))
+    second = running.another("second")
+    with started(running.worker), started(second):
+        held = await until_workers(running, {"streams", "second"})
+        assert sorted(held["streams"] + held["second"]) == [0, 1, 2, 3]
+        assert len(held["streams"]) == len(held["second"]) == 2
+        await running.send(RECORDS[:HALF])
+        await running.shown(end_of(RECORDS[:HALF]))
+        await asyncio.to_thread(running.worker.kill)
+        await running.send(RECORDS[HALF:])
+        assert await running.shown(END) == expected
+        assert await until_workers(running, {"second"}) == {"second": [0, 1, 2, 3]}
+
+
+async def test_a_worker_paused_past_its_lease_changes_nothing(
+    servers: str, postgres_database: str, tmp_path: Path, expected: Dump
+) -> None:
+    running = Running(servers, AnyStore(postgres_database, tmp_path))
+    second = running.another("second")
+    with started(running.worker), started(second):
+        await until_workers(running, {"streams", "second"})
+        sending = asyncio.create_task(send_slowly(running, RECORDS[:HALF]))
+        os.kill(running.worker.pid, signal.SIGSTOP)
+        await sending
+        await running.shown(end_of(RECORDS[:HALF]))
+        assert await until_workers(running, {"second"}) == {"second": [0, 1, 2, 3]}
+        os.kill(running.worker.pid, signal.SIGCONT)
+        await running.send(RECORDS[HALF:])
+        assert await running.shown(END) == expected
+        await until_workers(running, {"streams", "second"})
+        assert await dump_of(running.settings) == expected
