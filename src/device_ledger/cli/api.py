@@ -28,6 +28,8 @@ def api() -> None:
     It checks callers' tokens against DEVICE_LEDGER_ISSUER. With SQLite as the event store one
     API process serves at a time; PostgreSQL is for more.
     """
+    from eventsourcing.persistence import PersistenceError
+
     from device_ledger.issuer import IssuerError
     from device_ledger.ledger.stores import StoreRefusedError
     from device_ledger.logs import configure_logs
@@ -43,6 +45,8 @@ def api() -> None:
         _serve(chosen, listening)
     except (IssuerError, KeyLoadingError, StoreRefusedError, VaultStoreError) as error:
         raise CliError(str(error)) from error
+    except PersistenceError as error:
+        raise CliError(f"the event store can't be used: {type(error).__name__}") from error
     finally:
         listening.close()
 
