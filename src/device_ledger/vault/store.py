@@ -9,7 +9,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final, TypeVar
 
 Customer = tuple[str, str]
@@ -104,18 +104,19 @@ class Store(ABC):
             MasterKeyChangedError: the master key was rotated since.
         """
         statement = self._sql(
-            f"INSERT INTO data_keys ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"
+            f"INSERT INTO data_keys ({COLUMNS}) VALUES"
+            f" {', '.join(['(?, ?, ?, ?, ?)'] * len(rows))}"
             " ON CONFLICT (bank_id, user_id) DO UPDATE"
             " SET master_key_id = excluded.master_key_id, wrapped = excluded.wrapped"
             " WHERE data_keys.wrapped IS NULL AND data_keys.generation = excluded.generation"
         )
+        # In one order everywhere, so that two writers can't wait for each other's rows.
+        in_order = sorted(rows, key=lambda row: row.customer)
+        values = [value for row in in_order for value in astuple(row)]
 
         def write(db: Connection) -> None:
             self._expect_master_key(db, master_key_id)
-            # In one order everywhere, so that two writers can't wait for each other's rows.
-            for row in sorted(rows, key=lambda row: row.customer):
-                values = (row.bank_id, row.user_id, row.generation, row.master_key_id, row.wrapped)
-                db.execute(statement, values)
+            db.execute(statement, values)
 
         self._transact(write)
 

@@ -27,12 +27,12 @@ _IPV6_NETWORK_BYTES = 8
 class TokenKey:
     """The secret key of all tokens. Neither its text nor its errors show it."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_keyed",)
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError("the token key must have 32 bytes")
-        self._key = key
+        self._keyed = hmac.new(key, digestmod="sha256")
 
     def __repr__(self) -> str:
         return "TokenKey(…)"
@@ -94,7 +94,10 @@ class TokenKey:
         return self._hash("derived-key", purpose)
 
     def _hash(self, purpose: str, *parts: str | bytes) -> bytes:
-        return hmac.digest(self._key, strings(_DOMAIN, purpose, *parts), "sha256")
+        # Not hmac.digest: that gives up the interpreter lock, and under load waits to get it back.
+        keyed = self._keyed.copy()
+        keyed.update(strings(_DOMAIN, purpose, *parts))
+        return keyed.digest()
 
 
 def _network(ip: str) -> bytes:

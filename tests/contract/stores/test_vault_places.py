@@ -45,6 +45,22 @@ async def test_the_file_is_private_and_durable_and_an_erased_key_is_in_none(
     vault.close()
 
 
+def test_no_read_of_the_file_goes_through_the_whole_table(tmp_path: Path) -> None:
+    vault = Vault.open(settings_of(tmp_path), KEYS)
+    connection = vault._store._connection()
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    vault._store.read([ANNA, ("bank-b", "anna")])
+    vault._store.page(ANNA, 10)
+    connection.set_trace_callback(None)
+    assert len(statements) == 2
+    for statement in statements:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        assert [step for step in plan if step.startswith("SEARCH data_keys USING INDEX")]
+        assert not [step for step in plan if step.startswith("SCAN data_keys")]
+    vault.close()
+
+
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "vault").touch()
     with pytest.raises(VaultStoreError, match=r"cannot write .*vault\.db: "):
