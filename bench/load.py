@@ -65,11 +65,11 @@ class Generator:
         self, port: int, requests: Sequence[bytes], connections: int, seconds: float
     ) -> Outcome:
         """Send requests in random order, the next one on a connection after each answer."""
-        return self._process.submit(_run, _repeat, port, requests, connections, seconds).result()
+        return self._process.submit(_run, run_repeat, port, requests, connections, seconds).result()
 
     def send_all(self, port: int, requests: Sequence[bytes], connections: int) -> Outcome:
         """Send each request once, the next one on a connection after each answer."""
-        return self._process.submit(_run, _send_all, port, requests, connections).result()
+        return self._process.submit(_run, run_send_all, port, requests, connections).result()
 
     def follow(self, port: int, pairs: Sequence[tuple[bytes, bytes]], rate: float) -> Outcome:
         """Send commands at a rate and time how long after its answer a lookup shows each.
@@ -77,7 +77,7 @@ class Generator:
         A pair is a command and the lookup that must show it, to which
         ``Ledger-Min-Position`` is added; an empty lookup follows nothing.
         """
-        return self._process.submit(_run, _follow, port, pairs, rate).result()
+        return self._process.submit(_run, run_follow, port, pairs, rate).result()
 
     def close(self) -> None:
         """End the process."""
@@ -161,9 +161,10 @@ async def _on_connections(
     return Outcome(len(latencies), seconds, latencies)
 
 
-async def _repeat(
+async def run_repeat(
     port: int, requests: Sequence[bytes], connections: int, seconds: float
 ) -> Outcome:
+    """See ``Generator.repeat``."""
     end = time.perf_counter() + seconds
     choose = random.Random(1).choice
     return await _on_connections(
@@ -171,12 +172,14 @@ async def _repeat(
     )
 
 
-async def _send_all(port: int, requests: Sequence[bytes], connections: int) -> Outcome:
+async def run_send_all(port: int, requests: Sequence[bytes], connections: int) -> Outcome:
+    """See ``Generator.send_all``."""
     rest = iter(requests)
     return await _on_connections(port, connections, lambda: next(rest, None))
 
 
-async def _follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: float) -> Outcome:
+async def run_follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: float) -> Outcome:
+    """See ``Generator.follow``."""
     # First in, first out: a server closes connections that were idle for some seconds.
     idle: deque[Connection] = deque()
     latencies: list[float] = []
