@@ -98,20 +98,25 @@ class OidcKeys:
 
     async def keys(self, algorithm: str, key_id: str | None) -> KeySet:
         """The key set to look the key up in (see ``KeySource``)."""
-        if self._wants_fetch(algorithm, key_id):
+        if self._lacks(algorithm, key_id):
+            # Whoever comes while it is fetched waits for it.
             async with self._fetching:
-                if self._wants_fetch(algorithm, key_id):
+                if self._lacks(algorithm, key_id) and self._may_ask():
                     await self._fetch()
+        elif self._is_stale() and self._may_ask():
+            await self._fetch()
         if self._keys is None:
             raise IssuerAwayError(self._failure)
         return self._keys
 
-    def _wants_fetch(self, algorithm: str, key_id: str | None) -> bool:
-        now = time.monotonic()
-        if now - self._tried_at < COOLDOWN_SECONDS:
-            return False
-        stale = now - self._fetched_at > FRESH_SECONDS
-        return self._keys is None or stale or self._keys.find(algorithm, key_id) is None
+    def _lacks(self, algorithm: str, key_id: str | None) -> bool:
+        return self._keys is None or self._keys.find(algorithm, key_id) is None
+
+    def _is_stale(self) -> bool:
+        return time.monotonic() - self._fetched_at > FRESH_SECONDS
+
+    def _may_ask(self) -> bool:
+        return time.monotonic() - self._tried_at >= COOLDOWN_SECONDS
 
     async def _fetch(self) -> None:
         self._tried_at = time.monotonic()

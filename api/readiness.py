@@ -33,6 +33,22 @@ class Readiness:
         return State(down, [name for name in away if name not in down])
 
 
+def in_thread(look: Callable[[], object]) -> Check:
+    """A check that is up when ``look`` returns, in a thread. One that hangs isn't begun again."""
+    looking: asyncio.Future[object] | None = None
+
+    async def check() -> bool:
+        nonlocal looking
+        if looking is None or looking.done():
+            looking = asyncio.ensure_future(asyncio.to_thread(look))
+            # Whoever gave up waiting doesn't ask what became of it.
+            looking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(looking)
+        return True
+
+    return check
+
+
 async def _away(checks: Mapping[str, Check]) -> list[str]:
     answers = await asyncio.gather(*(_is_up(check) for check in checks.values()))
     return [name for name, is_up in zip(checks, answers, strict=True) if not is_up]

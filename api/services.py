@@ -15,7 +15,7 @@ from api.metrics import Metrics
 from api.oidc import EmbeddedKeys, KeySource, OidcKeys
 from api.position import PositionCodec
 from api.rates import Quota
-from api.readiness import Check, Readiness
+from api.readiness import Check, Readiness, in_thread
 from device_ledger.issuer import EmbeddedIssuer
 from device_ledger.ledger.ledger import Ledger
 from device_ledger.settings import DEV_ISSUER, Settings
@@ -138,10 +138,6 @@ def _key_source(
 
 
 def _readiness(settings: Settings, ledger: Ledger, models: ReadModels) -> Readiness:
-    async def event_store() -> bool:
-        await asyncio.to_thread(ledger.heads)
-        return True
-
     async def kafka() -> bool:
         host, _, port = settings.brokers.split(",")[0].rpartition(":")
         _, writer = await asyncio.open_connection(host, int(port))
@@ -156,4 +152,4 @@ def _readiness(settings: Settings, ledger: Ledger, models: ReadModels) -> Readin
         return is_readable
 
     helpful = {"kafka": kafka} | {name: read_model(name) for name in READ_MODELS}
-    return Readiness({"event-store": event_store}, helpful)
+    return Readiness({"event-store": in_thread(ledger.heads)}, helpful)

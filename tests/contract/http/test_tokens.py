@@ -1,5 +1,6 @@
 """Tokens of a real OIDC issuer, checked over HTTP."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -206,6 +207,21 @@ async def test_the_keys_are_read_once_for_many_tokens(issuer: Issuer, verifier: 
     for number in range(5):
         await verify(verifier, issuer.token("ed", sub=f"service-{number}"))
     assert issuer.asked == ["/.well-known/openid-configuration", "/jwks"]
+
+
+async def test_those_who_come_while_the_keys_are_read_wait_for_them(
+    issuer: Issuer, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [issuer.token("ed", sub=f"service-{number}") for number in range(20)]
+    found = await asyncio.gather(*(verify(verifier, text) for text in texts))
+    assert [one.subject for one in found] == [f"service-{number}" for number in range(20)]
+    assert len(issuer.asked) == 2
+    issuer.add_key("new", "EdDSA")
+    texts = [issuer.token("new", sub=f"service-{number}") for number in range(20)]
+    monkeypatch.setattr(OidcKeys, "_may_ask", lambda _self: len(issuer.asked) == 2)
+    found = await asyncio.gather(*(verify(verifier, text) for text in texts))
+    assert [one.subject for one in found] == [f"service-{number}" for number in range(20)]
+    assert len(issuer.asked) == 4
 
 
 async def test_made_up_key_ids_do_not_hammer_the_issuer(issuer: Issuer, verifier: Verifier) -> None:

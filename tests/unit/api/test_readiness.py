@@ -1,0 +1,64 @@
+"""Whether the process can serve: what counts, and when."""
+
+import asyncio
+import threading
+
+import pytest
+
+from api import readiness
+from api.readiness import Check, Readiness, State, in_thread
+
+
+def part(name: str, up: set[str]) -> Check:
+    """A part that is up while its name is in the set."""
+
+    async def check() -> bool:
+        return name in up
+
+    return check
+
+
+async def test_until_all_was_up_once_each_part_is_needed() -> None:
+    up = {"store"}
+    found = Readiness({"store": part("store", up)}, {"bus": part("bus", up)})
+    assert await found.state() == State(["bus"], [])
+    up.add("bus")
+    assert await found.state() == State([], [])
+    up.clear()
+    up.add("store")
+    assert await found.state() == State([], ["bus"])
+    up.clear()
+    assert await found.state() == State(["store"], ["bus"])
+
+
+async def test_a_part_that_fails_or_hangs_is_not_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "CHECK_SECONDS", 0.01)
+
+    async def fails() -> bool:
+        raise OSError
+
+    async def hangs() -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    found = Readiness({"fails": fails, "hangs": hangs}, {})
+    assert await found.state() == State(["fails", "hangs"], [])
+
+
+async def test_a_look_that_hangs_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "CHECK_SECONDS", 0.01)
+    looks, release = [], threading.Event()
+
+    def look() -> None:
+        looks.append(1)
+        release.wait()
+
+    check = in_thread(look)
+    found = Readiness({"store": check}, {})
+    try:
+        for _ in range(3):
+            assert await found.state() == State(["store"], [])
+        assert len(looks) == 1
+    finally:
+        release.set()
+    assert await check() is True
