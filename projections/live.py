@@ -106,7 +106,7 @@ class LiveProjector:
                     self._shut()
                     await finish_in_thread(self._store.point, self.model, None)
                 except retriable as error:
-                    log.warning("%s waits: %s", self.model.name, type(error).__name__)
+                    log.warning("%s waits: %r", self.model.name, error)
                     self._shut()
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, _LONGEST_PAUSE)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,7 @@ class ReadModel:
         """The SQL that makes the tables on ``sqlite`` or ``postgresql``."""
         parts = [self.folder / "schema.sql", self.folder / f"schema.{engine}.sql"]
         return "\n".join(part.read_text() for part in parts if part.exists())
+
+    def fingerprint(self, engine: str) -> str:
+        """Eight hex digits that change with the tables: a generation of others is of no use."""
+        return sha256(self.schema(engine).encode()).hexdigest()[:8]

@@ -24,6 +24,7 @@ _STANDING = (
 _SESSION = "-c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
 _GONE = (
     psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
     psycopg.errors.InvalidSchemaName,
     psycopg.errors.DeadlockDetected,
 )

@@ -176,17 +176,12 @@ class PostgresStore:
     def live(self, model: ReadModel) -> str | None:
         """The name of the live generation, where there is one and its tables are there."""
         with self._connected() as connection:
-            if connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.pointers",)).fetchone() == (
-                None,
-            ):
-                return None
-            name = _live(connection, model)
-            found = connection.execute("SELECT to_regclass(%s)", (f"{name}.positions",)).fetchone()
-            return name if found and found[0] else None
+            name = _pointed(connection, model)
+        return name if name and name.endswith(model.fingerprint("postgresql")) else None
 
     def create(self, model: ReadModel, partitions: int) -> str:
         """Make an empty generation beside the others; its name."""
-        name = f"{model.name}_g{time.time_ns():x}"
+        name = f"{model.name}_g{time.time_ns():x}_{model.fingerprint('postgresql')}"
         with self._connected() as connection:
             connection.execute(f"CREATE SCHEMA {name}")
             connection.execute(f"SET LOCAL search_path = {name}, public")
@@ -215,12 +210,12 @@ class PostgresStore:
             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, model.name))
 
     def remove_others(self, model: ReadModel) -> None:
-        """Remove what interrupted rebuilds left: all generations but the live one."""
-        kept = self.live(model)
+        """Remove what interrupted rebuilds left: all generations but the one pointed to."""
         with self._connected() as connection:
+            kept = _pointed(connection, model)
             found = connection.execute(
                 "SELECT nspname FROM pg_namespace WHERE nspname ~ %s",
-                (f"^{model.name}_g[0-9a-f]+$",),
+                (f"^{model.name}_g[0-9a-f]+_[0-9a-f]+$",),
             ).fetchall()
         for (name,) in found:
             while name != kept and not self._dropped(name):
@@ -258,6 +253,18 @@ class PostgresStore:
 def _live(connection: Connection, model: ReadModel) -> str | None:
     row = connection.execute(_LIVE, (model.name,)).fetchone()
     return row[0] if row else None
+
+
+def _pointed(connection: Connection, model: ReadModel) -> str | None:
+    """The generation that the pointer names, where its tables are there."""
+    if not _exists(connection, f"{SCHEMA}.pointers"):
+        return None
+    name = _live(connection, model)
+    return name if name and _exists(connection, f"{name}.positions") else None
+
+
+def _exists(connection: Connection, table: str) -> bool:
+    return connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() != (None,)
 
 
 @lru_cache

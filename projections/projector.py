@@ -41,6 +41,10 @@ async def finish_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.
         raise
 
 
+_UNFIT = (KeyError, TypeError, ValueError, AttributeError)
+"""What `apply` raises on an event whose data are not as they should be."""
+
+
 class _ParkFirstError(Exception):
     """These records must be in the dead letters before the position may pass them."""
 
@@ -53,8 +57,16 @@ class Projector:
     """Applies events to one generation of a read model. One batch at a time."""
 
     def __init__(
-        self, model: ReadModel, generation: Generation, topic: Topic, dead_letters: DeadLetters
+        self,
+        model: ReadModel,
+        generation: Generation,
+        topic: Topic,
+        dead_letters: DeadLetters,
+        parked_below: Mapping[int, int] | None = None,
     ) -> None:
+        """``parked_below`` gives offsets by partition: what can't be read below was parked before,
+        by the generation that this one takes the place of."""
+        self._parked_below = parked_below or {}
         self._model = model
         self._generation = generation
         self._topic = topic
@@ -118,9 +130,13 @@ class Projector:
         return sifted
 
     def _hold_back(self, malformed: Sequence[Malformed]) -> None:
-        new = [x for x in malformed if (x.raw.partition, x.raw.offset) not in self._parked]
+        new = [letter for letter in malformed if not self._is_parked(letter.raw)]
         if new:
             raise _ParkFirstError(new)
+
+    def _is_parked(self, raw: KafkaRecord) -> bool:
+        below = self._parked_below.get(raw.partition, 0)
+        return raw.offset < below or (raw.partition, raw.offset) in self._parked
 
     def _fold(
         self, transaction: Transaction, records: Sequence[tuple[KafkaRecord, Record]]
@@ -145,12 +161,10 @@ class Projector:
     ) -> list[tuple[str, KafkaRecord, Record]]:
         keyed = []
         for raw, record in records:
-            if (raw.partition, raw.offset) in self._parked:
-                continue
             try:
                 key = self._model.key_of(record.event)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise _ParkFirstError([_unfit(raw, error)]) from None
+            except _UNFIT as error:
+                key = self._given_up(raw, error, None)
             if key is not None:
                 keyed.append((key, raw, record))
         return keyed
@@ -158,8 +172,13 @@ class Projector:
     def _apply_one(self, row: Any, raw: KafkaRecord, record: Record) -> Any:
         try:
             return self._model.apply(row, record.event)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except _UNFIT as error:
+            return self._given_up(raw, error, row)
+
+    def _given_up(self, raw: KafkaRecord, error: Exception, unchanged: Any) -> Any:
+        if not self._is_parked(raw):
             raise _ParkFirstError([_unfit(raw, error)]) from None
+        return unchanged
 
 
 class _CatchUp:

@@ -8,7 +8,7 @@ leaves a generation that nothing points to; the next one removes it.
 from contextlib import ExitStack, closing
 
 from device_ledger.settings import Settings
-from projections.guard import BrokenChainError
+from projections.guard import BrokenChainError, HistoryChangedError
 from projections.model import ReadModel
 from projections.projector import Projector, Report, finish_in_thread
 from projections.store import GenerationGoneError, Store, StoreInUseError, open_store
@@ -19,7 +19,14 @@ class RebuildError(RuntimeError):
     """The new generation can't take the live one's place; that one goes on serving."""
 
 
-EXPECTED = (RebuildError, StoreInUseError, TopicMissingError, BrokenChainError)
+EXPECTED = (
+    RebuildError,
+    StoreInUseError,
+    TopicMissingError,
+    BrokenChainError,
+    HistoryChangedError,
+    GenerationGoneError,
+)
 """What ends a rebuild with one line that says why."""
 
 
@@ -51,13 +58,24 @@ async def rebuild(
         name = await finish_in_thread(store.create, model, len(partitions))
         generation = await finish_in_thread(store.open, model, name, live=False)
         stack.enter_context(closing(generation))
-        projector = Projector(model, generation, topic, dead_letters)
+        parked_below = await _seen_by_live(model, store)
+        projector = Projector(model, generation, topic, dead_letters, parked_below)
         await projector.catch_up(partitions, report)
         # Once more for what came meanwhile, so that the swap has little left to wait for.
         await projector.catch_up(partitions)
         while not await _swapped(model, store, projector, name):
             continue
         await finish_in_thread(store.remove_others, model)
+
+
+async def _seen_by_live(model: ReadModel, store: Store) -> dict[int, int]:
+    """The offsets below which the live generation looked at everything, by partition."""
+    name = await finish_in_thread(store.live, model)
+    if name is None:
+        return {}
+    with closing(await finish_in_thread(store.open, model, name, live=True)) as live:
+        standings = await finish_in_thread(live.standings)
+    return {partition: at.next_offset for partition, at in standings.items()}
 
 
 async def _swapped(model: ReadModel, store: Store, projector: Projector, name: str) -> bool:

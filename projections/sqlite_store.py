@@ -175,11 +175,13 @@ class SqliteStore:
     def live(self, model: ReadModel) -> str | None:
         """The name of the live generation, where there is one and its file is there."""
         file = live_file(self._root / model.name)
-        return file.stem if file else None
+        if file and file.stem.endswith(model.fingerprint("sqlite")):
+            return file.stem
+        return None
 
     def create(self, model: ReadModel, partitions: int) -> str:
         """Make an empty generation beside the others; its name."""
-        name = f"g{time.time_ns():x}"
+        name = f"g{time.time_ns():x}_{model.fingerprint('sqlite')}"
         file = self._root / model.name / f"{name}.db"
         with closing(sqlite3.connect(file, isolation_level=None)) as connection:
             file.chmod(0o600)
@@ -209,10 +211,10 @@ class SqliteStore:
         draft.replace(pointer)
 
     def remove_others(self, model: ReadModel) -> None:
-        """Remove what interrupted rebuilds left: all generations but the live one."""
-        kept = self.live(model)
+        """Remove what interrupted rebuilds left: all generations but the one pointed to."""
+        kept = live_file(self._root / model.name)
         for file in (self._root / model.name).glob("g*.db*"):
-            if file.name.split(".")[0] != kept:
+            if kept is None or file.name.split(".")[0] != kept.stem:
                 file.unlink(missing_ok=True)
 
     @contextmanager

@@ -68,7 +68,10 @@ class Store(Protocol):
     """What to try again after a while: the database is away, locked or full."""
 
     def live(self, model: ReadModel) -> str | None:
-        """The name of the live generation, where there is one and it is not lost."""
+        """The name of the live generation, where there is one that is not lost.
+
+        One whose tables are not today's goes on serving, but is no one's to write.
+        """
 
     def create(self, model: ReadModel, partitions: int) -> str:
         """Make an empty generation beside the others; its name."""
@@ -80,7 +83,7 @@ class Store(Protocol):
         """Make a generation the live one, at once for all readers; ``None``: there is none."""
 
     def remove_others(self, model: ReadModel) -> None:
-        """Remove what interrupted rebuilds left: all generations but the live one."""
+        """Remove what interrupted rebuilds left: all generations but the one pointed to."""
 
     def building(self, model: ReadModel) -> AbstractContextManager[None]:
         """Hold the right to make generations of a read model.

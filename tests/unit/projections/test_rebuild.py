@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from projections.guard import KafkaRecord
 from projections.lookup.apply import MODEL as LOOKUP
 from projections.models import MODELS
 from projections.rebuild import RebuildError
@@ -86,7 +87,7 @@ async def test_a_rebuild_that_fails_midway_leaves_the_live_one(
             failing_at += 1
         monkeypatch.undo()
         assert await built.dump() == before
-    assert failing_at == 6
+    assert failing_at == 7
 
 
 async def test_a_worker_goes_on_through_a_rebuild(built: Projecting, tmp_path: Path) -> None:
@@ -108,3 +109,37 @@ async def test_a_worker_goes_on_through_a_rebuild(built: Projecting, tmp_path: P
     )
     await fresh.apply([])
     assert await built.rows(LOOKUP) == await fresh.rows(LOOKUP)
+
+
+async def test_a_rebuild_parks_nothing_that_was_parked_before(built: Projecting) -> None:
+    unfit = events.linked(2_000, device=events.DEVICE)
+    del unfit.data["customerId"]
+    [record] = events.on_partitions([unfit], PARTITIONS)
+    last_id = (await built.live(LOOKUP).standings())[record.partition].last_id
+    noise = KafkaRecord(0, 0, None, b"no event", ())
+    built.topic.add([noise, record._replace(headers=(("prev", str(last_id).encode()),))])
+    worker = built.live(LOOKUP)
+    await worker.catch_up(range(PARTITIONS))
+    await worker.close()
+    parked = list(built.letters.letters)
+    before = await built.rows(LOOKUP)
+    await built.rebuild(LOOKUP)
+    assert len(parked) == 2
+    assert (built.letters.letters, await built.rows(LOOKUP)) == (parked, before)
+
+
+async def test_changed_tables_are_built_anew_while_the_old_ones_serve(
+    built: Projecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, old = await built.dump(), built.store.live(LOOKUP)
+    todays = type(LOOKUP).schema
+    monkeypatch.setattr(type(LOOKUP), "schema", lambda *of: todays(*of) + "\n-- another version\n")
+    assert built.store.live(LOOKUP) is None
+    with built.store.building(LOOKUP):
+        built.store.remove_others(LOOKUP)
+    assert await built.dump() == before
+    worker = built.live(LOOKUP)
+    await worker.standings()
+    await worker.close()
+    assert built.store.live(LOOKUP) not in {old, None}
+    assert await built.dump() == before
