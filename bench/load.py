@@ -90,7 +90,10 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._received = b""
         self._size = 0
-        self._answer: asyncio.Future[bytes] | None = None
+        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        # Nothing is asked yet.
+        self._answer.cancel()
+        self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport to write to."""
@@ -106,23 +109,31 @@ class Connection(asyncio.Protocol):
                 return
             length = _LENGTH.search(self._received, 0, head_end)
             self._size = head_end + len(_HEAD_END) + (int(length[1]) if length else 0)
-        if len(self._received) >= self._size and self._answer is not None:
+        if len(self._received) >= self._size and self._is_asking():
             answer, self._received, self._size = self._received, b"", 0
             self._answer.set_result(answer)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Whoever waits is told."""
-        if self._answer is not None and not self._answer.done():
+        self.is_open = False
+        if self._is_asking():
             self._answer.set_exception(UnexpectedAnswerError("the connection was closed"))
 
-    async def ask(self, content: bytes) -> bytes:
-        """Send one request and wait for its answer, which must be 200."""
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(content)
-        answer = await self._answer
-        if answer[9:12] != b"200":
-            raise UnexpectedAnswerError(answer.decode(errors="replace")[:500])
-        return answer
+    async def ask(self, content: bytes, *, patiently: bool = False) -> bytes:
+        """Send one request and wait for its answer, which must be 200; ``patiently`` asks again
+        after a 503, which a read gets that waited 2 s for its position.
+        """
+        while True:
+            self._answer = asyncio.get_running_loop().create_future()
+            self._transport.write(content)
+            answer = await self._answer
+            if answer[9:12] == b"200":
+                return answer
+            if not (patiently and answer[9:12] == b"503"):
+                raise UnexpectedAnswerError(answer.decode(errors="replace")[:500])
+
+    def _is_asking(self) -> bool:
+        return not self._answer.done()
 
     def close(self) -> None:
         """Close the connection."""
@@ -184,9 +195,11 @@ async def run_follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: floa
     idle: deque[Connection] = deque()
     latencies: list[float] = []
 
-    async def ask(content: bytes) -> bytes:
+    async def ask(content: bytes, *, patiently: bool = False) -> bytes:
+        while idle and not idle[0].is_open:
+            idle.popleft()
         connection = idle.popleft() if idle else await _connect(port)
-        answer = await connection.ask(content)
+        answer = await connection.ask(content, patiently=patiently)
         idle.append(connection)
         return answer
 
@@ -197,9 +210,8 @@ async def run_follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: floa
         begun = time.perf_counter()
         if position is None:
             raise UnexpectedAnswerError("a command's answer had no Ledger-Position")
-        await ask(
-            lookup.replace(_HEAD_END, b"\r\nLedger-Min-Position: %b\r\n\r\n" % position[1], 1)
-        )
+        header = b"\r\nLedger-Min-Position: %b\r\n\r\n" % position[1]
+        await ask(lookup.replace(_HEAD_END, header, 1), patiently=True)
         latencies.append((time.perf_counter() - begun) * 1000)
 
     begun = time.perf_counter()
