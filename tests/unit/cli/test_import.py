@@ -1,55 +1,14 @@
 """``device-ledger import`` against an HTTP server: what it posts, reports and exits with."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from device_ledger.cli.main import app
+from tests.support.answering import TAKEN, serving
 
 CSV = "customerId,deviceId,phrase\nanna,phone-1,blue lake\nbert,phone-2,red\ncarl,,green\n"
-TAKEN = "Device already linked to another customer"
-
-
-class Posted(list[tuple[str, str, dict[str, Any]]]):
-    """What was posted: path, Idempotency-Key and body."""
-
-
-@contextmanager
-def serving(statuses: dict[str, int]) -> Iterator[tuple[str, Posted]]:
-    """A server that answers 200, or for some customers another status."""
-    posted = Posted()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            posted.append((self.path, self.headers["Idempotency-Key"], body))
-            status = statuses.get(body["customerId"], 200)
-            content = json.dumps({"message": TAKEN if status != 200 else "done"}).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", posted
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def run(file: Path, url: str, *options: str) -> Result:
