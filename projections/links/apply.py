@@ -1,5 +1,6 @@
 """What an event makes of a device's row in its bank's list."""
 
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,6 +81,7 @@ def _described(row: Link, info: dict[str, str]) -> Link:
     return row._replace(model=model, brand=brand, search_text=search_text)
 
 
+@lru_cache(maxsize=1024)
 def bank_mark(bank_id: str) -> str:
     """Three characters that no text has (private use), for an index of parts of words.
 

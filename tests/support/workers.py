@@ -89,6 +89,14 @@ class Running:
         done = command(self.store.home, self.servers, self.store.url, *words)
         return done.returncode, done.stdout, done.stderr
 
+    def started(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start a command."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "device_ledger", *words],
+            env=environment(self.store.home, self.servers, self.store.url),
+            stderr=subprocess.DEVNULL,
+        )
+
     def lose_databases(self) -> None:
         """Remove what the read models are kept in, under whoever uses it."""
         if not self.store.url:

@@ -54,6 +54,43 @@ def test_sqlite_is_for_one_worker(servers: str, tmp_path: Path) -> None:
     assert b"another worker writes these read models" in errors
 
 
+async def test_a_topic_that_lacks_an_event_ends_the_worker_with_one_line(
+    running: Running,
+) -> None:
+    await running.send(RECORDS[:HALF])
+    before = await running.shown(end_of(RECORDS[:HALF]))
+    lost = RECORDS[HALF]
+    await running.send([r for r in RECORDS[HALF + 1 :] if r.partition == lost.partition])
+    assert await asyncio.to_thread(running.worker.wait, 60) == 1
+    last_id = end_of(RECORDS[:HALF])[lost.partition]
+    assert running.worker.last_words() == (
+        f"partition {lost.partition}: the topic lacks what follows {last_id}"
+    )
+    assert await dump_of(running.settings) == before
+
+
+async def test_a_killed_rebuild_changes_nothing_and_leaves_nothing(
+    servers: str, tmp_path: Path, expected: Dump
+) -> None:
+    running = Running(servers, AnyStore("", tmp_path))
+    await running.send(RECORDS)
+    folder = tmp_path / "read-models" / "lookup"
+    with started(running.worker):
+        await running.shown(END)
+        live = (folder / "live").read_text()
+        rebuild = running.started("rebuild", "lookup")
+        while len(list(folder.glob("g*.db"))) < 2:  # noqa: ASYNC110 - files give no event
+            await asyncio.sleep(0.001)
+        rebuild.kill()
+        rebuild.wait()
+        assert (folder / "live").read_text() == live
+        assert await dump_of(running.settings) == expected
+        code, _, _ = await asyncio.to_thread(running.run, "rebuild", "lookup")
+        assert (code, len(list(folder.glob("g*.db")))) == (0, 1)
+        assert (folder / "live").read_text() != live
+        assert await dump_of(running.settings) == expected
+
+
 async def test_it_waits_for_the_topic(broker: str, tmp_path: Path) -> None:
     await events_topic.remove(broker, EVENTS)
     running = Running(broker, AnyStore("", tmp_path))
