@@ -51,8 +51,11 @@ class Aggregates:
             self._note_version(originator, stream)
 
     def customer(self, ref: CustomerRef) -> Customer:
-        """A loaded customer."""
-        return self._customers[ref.aggregate_id]
+        """A loaded customer, who has the customer ID of the first command that tells it."""
+        customer = self._customers[ref.aggregate_id]
+        if customer.ref.customer_id is None:
+            customer.ref = ref
+        return customer
 
     def record(self, customer: Customer, facts: Collection[Any], origin: Origin) -> list[Recorded]:
         """Move the aggregates on by these facts; the facts at their places."""
@@ -90,8 +93,6 @@ class Aggregates:
             if customer.ref.customer_id is None:
                 customer.ref = recorded.origin.customer
             evolve(customer, recorded.fact)
-        if customer.ref.customer_id is None:
-            customer.ref = ref
         return customer
 
     def _fold_claim(self, originator: UUID, stream: Stream) -> Claim:
