@@ -1,9 +1,10 @@
 """What a user agent tells of a device, for logins whose caller sent nothing better."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import ua_parser
 
@@ -13,6 +14,8 @@ LENGTH_MAX: Final = 512
 """Characters of a user agent that are read: it bounds the work that a caller can cause."""
 VALUE_LENGTH_MAX: Final = 64
 """Characters of any one value that is taken out of a user agent."""
+
+T = TypeVar("T")
 
 _ENGINES = (
     ("Trident", re.compile(r"Trident/([\d.]+)")),
@@ -67,11 +70,24 @@ def describe(user_agent: str) -> Description:
 
 @lru_cache(maxsize=4096)
 def _describe(text: str) -> Description:
-    parsed = ua_parser.parse(text)
+    parsed = ua_parser.Result(
+        _told(ua_parser.parse_user_agent, text),
+        _told(ua_parser.parse_os, text),
+        _told(ua_parser.parse_device, text),
+        text,
+    )
     info = {**_make(parsed.device), **_system(parsed.os), **_browser(parsed, text)}
     info = {key: value[:VALUE_LENGTH_MAX] for key, value in info.items() if value.isprintable()}
     device_type = _device_type(parsed, text)
     return Description(info, device_type, _name(info, device_type))
+
+
+def _told(look: Callable[[str], T | None], text: str) -> T | None:
+    """What a look tells; the parser raises where a name that it looks for is empty."""
+    try:
+        return look(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def _make(device: ua_parser.Device | None) -> dict[str, str]:

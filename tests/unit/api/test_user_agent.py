@@ -41,3 +41,14 @@ def test_a_value_is_cut_at_its_limit() -> None:
 def test_a_value_that_can_not_be_printed_is_left_out() -> None:
     told = describe("Dalvik/2.1.0 (Linux; U; Android 13; Pixel \x1b[31m Build/TQ3A.230901.001)")
     assert told.info == {"brand": "Google", "os": "Android", "osVersion": "13"}
+
+
+@pytest.mark.parametrize("nameless", ["  ) ", "  Build/QP1A", " \t;"])
+def test_a_device_that_is_named_by_nothing_leaves_the_rest_told(nameless: str) -> None:
+    text = f"Mozilla/5.0 (Linux; Android 10;{nameless}) Chrome/66.0.3359.158 Mobile Safari/537.36"
+    told = describe(text)
+    assert (told.device_type, told.info["os"], told.info["browser"]) == (
+        "Mobile",
+        "Android",
+        "Chrome Mobile",
+    )
