@@ -9,7 +9,6 @@ import multiprocessing
 import random
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import uvloop
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _POSITION = re.compile(rb"\r\nledger-position: *([^\r]+)", re.IGNORECASE)
+IDLE_SECONDS_MAX: Final = 2.0
 _HEAD_END: Final = b"\r\n\r\n"
 
 Result = TypeVar("Result")
@@ -93,7 +93,6 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         # Nothing is asked yet.
         self._answer.cancel()
-        self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport to write to."""
@@ -115,7 +114,6 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """Whoever waits is told."""
-        self.is_open = False
         if self._is_asking():
             self._answer.set_exception(UnexpectedAnswerError("the connection was closed"))
 
@@ -191,16 +189,16 @@ async def run_send_all(port: int, requests: Sequence[bytes], connections: int) -
 
 async def run_follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: float) -> Outcome:
     """See ``Generator.follow``."""
-    # First in, first out: a server closes connections that were idle for some seconds.
-    idle: deque[Connection] = deque()
+    idle: list[tuple[float, Connection]] = []
     latencies: list[float] = []
 
     async def ask(content: bytes, *, patiently: bool = False) -> bytes:
-        while idle and not idle[0].is_open:
-            idle.popleft()
-        connection = idle.popleft() if idle else await _connect(port)
+        # The one used last: a server closes connections that were idle for some seconds.
+        since, connection = idle.pop() if idle else (0.0, None)
+        if connection is None or time.perf_counter() - since > IDLE_SECONDS_MAX:
+            connection = await _connect(port)
         answer = await connection.ask(content, patiently=patiently)
-        idle.append(connection)
+        idle.append((time.perf_counter(), connection))
         return answer
 
     async def one(command: bytes, lookup: bytes) -> None:
@@ -221,6 +219,6 @@ async def run_follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: floa
         tasks.append(asyncio.create_task(one(command, lookup)))
     await asyncio.gather(*tasks)
     seconds = time.perf_counter() - begun
-    for connection in idle:
+    for _, connection in idle:
         connection.close()
     return Outcome(len(pairs), seconds, latencies)
