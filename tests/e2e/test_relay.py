@@ -15,9 +15,11 @@ from device_ledger.ledger.ledger import Ledger
 from device_ledger.relay import lease
 from device_ledger.relay.relay import run_relay
 from device_ledger.settings import Settings
+from device_ledger.wire.codec import CONTENT_TYPE_HEADER
+from device_ledger.wire.topics import EVENTS
 from tests.conftest import AnyStore
 from tests.samples.commands import another_customer, another_device, link, receipt
-from tests.support.events_topic import remake
+from tests.support.events_topic import records_of, remake
 from tests.support.published import published, without_topics
 from tests.support.topic_check import problems, stored_events
 
@@ -82,6 +84,8 @@ async def test_every_event_is_published_once_and_in_order(
         write(ledger, 100)
         assert await topic_problems(ledger, servers) == []
         records = await published(servers, ledger.heads(), ledger.identity.partitions)
+        described = [one.headers[1:] for one in await records_of(servers, EVENTS)]
+    assert described == [(CONTENT_TYPE_HEADER,)] * 400
     assert sum(map(len, records.values())) == len(stored_events(ledger.events)) == 400
     for one in (one for found in records.values() for one in found):
         assert one.key.decode() == one.record.event.subject

@@ -27,10 +27,10 @@ class UnavailableError(Exception):
 
 
 class Deadline:
-    """Until when to try, on the monotonic clock."""
+    """Until when to try: so many seconds after a time of the monotonic clock."""
 
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
+    def __init__(self, seconds: float, since: float) -> None:
+        self._end = since + seconds
         self._pause = threading.Event()
 
     def check(self, reason: str) -> None:

@@ -8,7 +8,6 @@ attempts one command at a time, so that a contended command holds up no neighbou
 given only after the commit that it rests on.
 """
 
-import contextlib
 import logging
 import queue
 import threading
@@ -17,13 +16,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
-from eventsourcing.persistence import InterfaceError, OperationalError, PersistenceError
+from eventsourcing.persistence import InterfaceError, OperationalError
 
 from device_ledger.domain.customer.command import Command
 from device_ledger.ledger.attempt import Attempt, Deadline, UnavailableError
 from device_ledger.ledger.receipts import Answer, Receipt
 from device_ledger.ledger.records import FactMapper
-from device_ledger.ledger.stores import ConflictError, Identity, LedgerRecorder
+from device_ledger.ledger.stores import PURGE_MAX, ConflictError, Identity, LedgerRecorder
 
 log = logging.getLogger(__name__)
 
@@ -36,16 +35,17 @@ PURGE_SECONDS = 60.0
 
 
 class OverloadedError(Exception):
-    """More commands are waiting than the ledger takes; this one was not looked at."""
+    """More commands are waiting than the ledger takes, or it closes; this one was not looked at."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A command that waits for its answer."""
+    """A command that waits for its answer, since a time of the monotonic clock."""
 
     command: Command
     receipt: Receipt
     future: Future[Answer] = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
 
 
 class GroupCommit:
@@ -65,7 +65,9 @@ class GroupCommit:
         self._now = now
         self._batch_max = batch_max
         self._waiting: queue.Queue[Submission | None] = queue.Queue(WAITING_MAX)
-        self._purged = time.monotonic()
+        self._door = threading.Lock()
+        self._closing = False
+        self._purge_at = time.monotonic() + PURGE_SECONDS
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
 
     def start(self) -> None:
@@ -76,37 +78,49 @@ class GroupCommit:
         """Queue a command; its answer comes once what it rests on is durable.
 
         Raises:
-            OverloadedError: too many commands are waiting.
+            OverloadedError: too many commands are waiting, or the ledger is closing.
         """
         submission = Submission(command, receipt)
         # From here on nobody can cancel it: the writer gives every answer exactly once.
         submission.future.set_running_or_notify_cancel()
-        try:
-            self._waiting.put_nowait(submission)
-        except queue.Full:
-            raise OverloadedError from None
+        with self._door:
+            if self._closing:
+                raise OverloadedError
+            try:
+                self._waiting.put_nowait(submission)
+            except queue.Full:
+                raise OverloadedError from None
         return submission.future
 
     def close(self) -> None:
-        """Answer all that wait, then stop."""
-        self._waiting.put(None)
+        """Take no more commands, answer all that wait, then stop."""
+        with self._door:
+            closing, self._closing = self._closing, True
+        if not closing:
+            self._waiting.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch = [first]
-            with contextlib.suppress(queue.Empty):
-                while len(batch) < self._batch_max:
-                    following = self._waiting.get_nowait()
-                    if following is None:
-                        self._waiting.put(None)
-                        break
-                    batch.append(following)
-            self._answer(batch)
-            self._purge_at_times()
+        is_last = False
+        while not is_last:
+            batch, is_last = self._gather()
+            if batch:
+                self._answer(batch)
+                self._purge_at_times()
+
+    def _gather(self) -> tuple[list[Submission], bool]:
+        """Those that wait, once there is one; and whether nothing can come after them."""
+        batch: list[Submission] = []
+        following = self._waiting.get()
+        while following is not None:
+            batch.append(following)
+            if len(batch) == self._batch_max or self._waiting.empty():
+                return batch, False
+            following = self._waiting.get()
+        return batch, True
 
     def _answer(self, batch: Sequence[Submission]) -> None:
-        deadline = Deadline(TRY_SECONDS)
+        deadline = Deadline(TRY_SECONDS, batch[-1].since)
         try:
             for retry in range(TRIES_TOGETHER):
                 if self._try(batch, deadline, retry=retry > 0):
@@ -117,12 +131,12 @@ class GroupCommit:
             return
         except Exception as error:  # noqa: BLE001 - one command's fault is not its neighbours'
             log.error("a batch failed: %s", type(error).__name__)  # noqa: TRY400 - no values in logs
+        deadline = Deadline(TRY_SECONDS, time.monotonic())
         for submission in batch:
             if not submission.future.done():
-                self._answer_alone(submission)
+                self._answer_alone(submission, deadline)
 
-    def _answer_alone(self, submission: Submission) -> None:
-        deadline = Deadline(TRY_SECONDS)
+    def _answer_alone(self, submission: Submission, deadline: Deadline) -> None:
         try:
             while not self._try([submission], deadline, retry=True):
                 deadline.check("the command met a conflict each time")
@@ -152,18 +166,21 @@ class GroupCommit:
         return True
 
     def _take_snapshots(self, attempt: Attempt) -> None:
-        snapshots = attempt.aggregates.snapshots()
-        if snapshots:
-            try:
+        try:
+            snapshots = attempt.aggregates.snapshots()
+            if snapshots:
                 self._recorder.add_snapshots(snapshots)
-            except PersistenceError as error:
-                log.warning("snapshots were not taken: %s", type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the answers were given; the writer goes on
+            log.warning("snapshots were not taken: %s", type(error).__name__)
 
     def _purge_at_times(self) -> None:
-        if time.monotonic() - self._purged < PURGE_SECONDS:
+        """Delete expired receipts, after each batch for as long as many are left."""
+        if time.monotonic() < self._purge_at:
             return
-        self._purged = time.monotonic()
+        purged = 0
         try:
-            self._recorder.purge_receipts(self._now())
-        except PersistenceError as error:
+            purged = self._recorder.purge_receipts(self._now())
+        except Exception as error:  # noqa: BLE001 - the writer goes on
             log.warning("expired receipts were not deleted: %s", type(error).__name__)
+        if purged < PURGE_MAX:
+            self._purge_at = time.monotonic() + PURGE_SECONDS

@@ -120,7 +120,8 @@ def _sqlite_env(home: Path) -> dict[str, str]:
 def _postgres_env(url: str) -> dict[str, str]:
     parts = conninfo_to_dict(url)
     return {
-        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "PERSISTENCE_MODULE": "device_ledger.ledger.postgres_store:ConninfoFactory",
+        "POSTGRES_CONNINFO": url,
         "APPLICATION_RECORDER_TOPIC": "device_ledger.ledger.postgres_store:PostgresLedgerRecorder",
         "POSTGRES_DBNAME": str(parts.get("dbname") or "postgres"),
         "POSTGRES_HOST": str(parts.get("host") or ""),

@@ -5,16 +5,25 @@ versions are checked, so that nothing can move between the check and the commit.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from eventsourcing.persistence import StoredEvent
-from eventsourcing.postgres import PostgresApplicationRecorder
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
 from psycopg import Cursor
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow
 
 from device_ledger.ledger.receipts import StoredReceipt
-from device_ledger.ledger.stores import ConflictError, Identity, Stream, Unit, new_heads, schema
+from device_ledger.ledger.stores import (
+    PURGE_MAX,
+    ConflictError,
+    Identity,
+    Stream,
+    Unit,
+    new_heads,
+    schema,
+)
 
 _PREPARE_LOCK = 0x6465766C
 # An ORDER BY keeps the planner from turning the inner query into a hash join over the table.
@@ -44,8 +53,21 @@ _KEEP_RECEIPTS = (
 )
 _PURGE = (
     "DELETE FROM receipts WHERE receipt_id IN"
-    " (SELECT receipt_id FROM receipts WHERE expires_at <= %s LIMIT 1000)"
+    f" (SELECT receipt_id FROM receipts WHERE expires_at <= %s LIMIT {PURGE_MAX})"
 )
+
+
+class ConninfoFactory(PostgresFactory):
+    """The library's factory, with all that the store's URL says: ``sslmode``, ``options`` too."""
+
+    CONNINFO = "POSTGRES_CONNINFO"
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        pool = self.datastore.pool
+        pool.kwargs = {**cast("dict[str, Any]", pool.kwargs)} | conninfo_to_dict(
+            self.env.get(self.CONNINFO, "")
+        )
 
 
 class PostgresLedgerRecorder(PostgresApplicationRecorder):

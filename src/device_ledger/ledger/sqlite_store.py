@@ -17,7 +17,15 @@ from eventsourcing.sqlite import (
 )
 
 from device_ledger.ledger.receipts import StoredReceipt
-from device_ledger.ledger.stores import ConflictError, Identity, Stream, Unit, new_heads, schema
+from device_ledger.ledger.stores import (
+    PURGE_MAX,
+    ConflictError,
+    Identity,
+    Stream,
+    Unit,
+    new_heads,
+    schema,
+)
 
 _SNAPSHOTS = (
     "SELECT s.* FROM json_each(?) AS w CROSS JOIN stored_snapshots AS s"
@@ -41,7 +49,7 @@ _KEEP_RECEIPT = (
 )
 _PURGE = (
     "DELETE FROM receipts WHERE receipt_id IN"
-    " (SELECT receipt_id FROM receipts WHERE expires_at <= ? LIMIT 1000)"
+    f" (SELECT receipt_id FROM receipts WHERE expires_at <= ? LIMIT {PURGE_MAX})"
 )
 
 

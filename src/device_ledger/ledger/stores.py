@@ -15,6 +15,9 @@ from device_ledger.ledger.receipts import StoredReceipt
 
 Versions = Mapping[UUID, int]
 
+PURGE_MAX = 1_000
+"""How many expired receipts are deleted at once, so that no commit waits long for it."""
+
 
 class ConflictError(Exception):
     """What a decision rests on has moved since it was read; nothing was written."""
@@ -94,7 +97,7 @@ class LedgerRecorder(Protocol):
         ...
 
     def purge_receipts(self, now: str) -> int:
-        """Delete up to 1,000 expired receipts; how many there were."""
+        """Delete up to ``PURGE_MAX`` expired receipts; how many there were."""
         ...
 
     def select_notifications(

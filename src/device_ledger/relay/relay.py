@@ -26,7 +26,12 @@ from device_ledger.relay.tails import (
 )
 from device_ledger.settings import Settings
 from device_ledger.wire import topics
-from device_ledger.wire.codec import PREV_HEADER, partition_of, public_bytes
+from device_ledger.wire.codec import (
+    CONTENT_TYPE_HEADER,
+    PREV_HEADER,
+    partition_of,
+    public_bytes,
+)
 from device_ledger.wire.events import EVENT_TYPES
 
 log = logging.getLogger(__name__)
@@ -170,7 +175,7 @@ class Session:
                 public_bytes(stored.id, stored.state),
                 key=key.encode(),
                 partition=partition,
-                headers=[(PREV_HEADER, b"%d" % tail.last_id)],
+                headers=[(PREV_HEADER, b"%d" % tail.last_id), CONTENT_TYPE_HEADER],
             )
             due.append((partition, tail.next_offset, sent))
             tail.last_id, tail.next_offset = stored.id, tail.next_offset + 1

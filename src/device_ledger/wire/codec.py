@@ -14,6 +14,8 @@ from aiokafka.partitioner import murmur2
 from device_ledger.wire.events import PublicEvent
 
 PREV_HEADER = "prev"
+CONTENT_TYPE_HEADER = ("content-type", b"application/cloudevents+json; charset=utf-8")
+"""What the Kafka binding of CloudEvents asks of a record in structured mode."""
 
 
 class MalformedRecordError(ValueError):

@@ -369,6 +369,17 @@ def test_functions_that_drop_the_order_of_ids_are_refused(
         EventStore.open(settings)
 
 
+def test_the_whole_url_of_the_store_is_heeded(postgres_database: str, tmp_path: Path) -> None:
+    url = f"{postgres_database}?application_name=of-the-url"
+    events = EventStore.open(Settings(home=tmp_path, event_store_url=SecretStr(url)))
+    try:
+        with events.recorder.datastore.transaction() as cursor:  # type: ignore[attr-defined]
+            cursor.execute("SELECT current_setting('application_name') AS name")
+            assert cursor.fetchone() == {"name": "of-the-url"}
+    finally:
+        events.close()
+
+
 def test_a_second_writer_on_sqlite_is_refused(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     with opened(settings), pytest.raises(StoreRefusedError, match="another process writes"):
