@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from projections.guard import HistoryChangedError, KafkaRecord, Standing
 from projections.model import ReadModel
-from projections.projector import Projector, finish_in_thread
+from projections.projector import Projector
 from projections.rebuild import rebuild
 from projections.store import Generation, GenerationGoneError, Store, StoreInUseError
+from projections.threads import finish_in_thread
 from projections.topic import KAFKA_ERRORS, DeadLetters, Topic
 
 T = TypeVar("T")

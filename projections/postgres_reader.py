@@ -62,7 +62,12 @@ class PostgresReadModels:
         await pool.open()
         return cls(url, pool)
 
-    async def read(self, model: str, *statements: Statement) -> Shown[list[list[tuple[Any, ...]]]]:
+    async def read(
+        self,
+        model: str,
+        *statements: Statement,
+        slow: bool = False,  # noqa: ARG002 - it runs in the server
+    ) -> Shown[list[list[tuple[Any, ...]]]]:
         """Run queries on one snapshot of a read model; the rows of each.
 
         Raises:

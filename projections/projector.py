@@ -4,10 +4,9 @@ A batch is sifted by the guard, folded to the last state of each row, and writte
 the position that it leads to, in one transaction that has the position locked.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from device_ledger.wire.codec import Record
 from projections.guard import (
@@ -22,23 +21,11 @@ from projections.guard import (
 )
 from projections.model import ReadModel
 from projections.store import Generation, Transaction
+from projections.threads import finish_in_thread
 from projections.topic import DeadLetters, Reading, Topic
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 Report = Callable[[int, int], None]
 """Told the records read so far, and how many there are."""
-
-
-async def finish_in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run it in a thread. A cancellation waits for its end: no connection is used by two."""
-    running = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise
 
 
 _UNFIT = (KeyError, TypeError, ValueError, AttributeError)

@@ -30,8 +30,12 @@ class ReadModels(Protocol):
 
     engine: Literal["sqlite", "postgresql"]
 
-    async def read(self, model: str, *statements: Statement) -> Shown[list[list[tuple[Any, ...]]]]:
+    async def read(
+        self, model: str, *statements: Statement, slow: bool = False
+    ) -> Shown[list[list[tuple[Any, ...]]]]:
         """Run queries on one snapshot of a read model; the rows of each.
+
+        ``slow`` ones may look at many rows: they must not hold up other reads.
 
         Raises:
             NotReadyError: there is nothing to read.

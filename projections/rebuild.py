@@ -10,8 +10,9 @@ from contextlib import ExitStack, closing
 from device_ledger.settings import Settings
 from projections.guard import BrokenChainError, HistoryChangedError
 from projections.model import ReadModel
-from projections.projector import Projector, Report, finish_in_thread
+from projections.projector import Projector, Report
 from projections.store import GenerationGoneError, Store, StoreInUseError, open_store
+from projections.threads import finish_in_thread
 from projections.topic import KAFKA_ERRORS, DeadLetters, Topic, TopicMissingError
 
 

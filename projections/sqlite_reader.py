@@ -16,6 +16,7 @@ import orjson
 from projections.model import Position
 from projections.readers import NotReadyError, Shown, Statement, covers
 from projections.sqlite_store import POINTER, live_file
+from projections.threads import finish_in_thread
 
 _POLL = 0.002
 """Seconds between two looks at a file that someone waits for."""
@@ -24,21 +25,31 @@ _POSITION = "SELECT partition, last_id FROM positions"
 
 
 class SqliteReadModels:
-    """The read models below a directory. For one thread."""
+    """The read models below a directory. For one event loop."""
 
     engine: Literal["sqlite", "postgresql"] = "sqlite"
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._readers: dict[str, _Reader] = {}
+        self._slow_readers: dict[str, _Reader] = {}
+        self._slow = asyncio.Lock()
 
-    async def read(self, model: str, *statements: Statement) -> Shown[list[list[tuple[Any, ...]]]]:
+    async def read(
+        self, model: str, *statements: Statement, slow: bool = False
+    ) -> Shown[list[list[tuple[Any, ...]]]]:
         """Run queries on one snapshot of a read model; the rows of each.
+
+        ``slow`` ones run in a thread, one after the other, on a connection of their own.
 
         Raises:
             NotReadyError: there is no live generation.
         """
-        return self._reader(model).read(statements)
+        if not slow:
+            return self._reader(model).read(statements)
+        reader = self._reader(model, self._slow_readers)
+        async with self._slow:
+            return await finish_in_thread(reader.read, statements)
 
     async def wait_for(self, model: str, position: Position, within: float) -> bool:
         """Wait until a read model shows a position; false where it doesn't in that many seconds."""
@@ -55,14 +66,17 @@ class SqliteReadModels:
 
     async def close(self) -> None:
         """Close all files."""
-        for reader in self._readers.values():
-            reader.stop()
-        self._readers.clear()
+        async with self._slow:
+            for reader in (*self._readers.values(), *self._slow_readers.values()):
+                reader.stop()
+            self._readers.clear()
+            self._slow_readers.clear()
 
-    def _reader(self, model: str) -> "_Reader":
-        if model not in self._readers:
-            self._readers[model] = _Reader(self._root / model)
-        return self._readers[model]
+    def _reader(self, model: str, among: "dict[str, _Reader] | None" = None) -> "_Reader":
+        readers = self._readers if among is None else among
+        if model not in readers:
+            readers[model] = _Reader(self._root / model)
+        return readers[model]
 
 
 class _Reader:
@@ -141,7 +155,10 @@ class _Reader:
         try:
             self._identity = self._look()
             connection = sqlite3.connect(
-                f"{self._file.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None
+                f"{self._file.absolute().as_uri()}?mode=rw",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
             )
             connection.execute("PRAGMA query_only = ON")
         except (sqlite3.DatabaseError, FileNotFoundError) as error:

@@ -72,9 +72,8 @@ async def page(
         f"SELECT {_COLUMNS} FROM links WHERE {where}"
         f" ORDER BY {order} {direction}, device_token {direction} LIMIT :most OFFSET :skipped"
     )
-    shown = await models.read(
-        MODEL.name, (rows_sql, values | {"most": limit, "skipped": offset}), total
-    )
+    asked = (rows_sql, values | {"most": limit, "skipped": offset})
+    shown = await models.read(MODEL.name, asked, total, slow=filtered.search is not None)
     rows, [[count]] = shown.value
     capped = filtered.search is not None and count > COUNTED
     links = [Link._make(row) for row in rows]
@@ -89,7 +88,8 @@ async def matches(models: ReadModels, filtered: Filter, *, most: int) -> Shown[l
     """
     where, values = await _conditions(models, filtered)
     statement = f"SELECT {_COLUMNS} FROM links WHERE {where} LIMIT :most"
-    shown = await models.read(MODEL.name, (statement, values | {"most": most + 1}))
+    asked = (statement, values | {"most": most + 1})
+    shown = await models.read(MODEL.name, asked, slow=filtered.search is not None)
     [rows] = shown.value
     links = [Link._make(row) for row in rows] if len(rows) <= most else None
     return Shown(links, shown.position)
@@ -142,6 +142,6 @@ async def _containing(
 
 async def _are_few(models: ReadModels, match: dict[str, str]) -> bool:
     found = f"SELECT rowid FROM links_text WHERE links_text MATCH :match LIMIT {COUNTED + 1}"
-    shown = await models.read(MODEL.name, (f"SELECT count(*) FROM ({found})", match))
+    shown = await models.read(MODEL.name, (f"SELECT count(*) FROM ({found})", match), slow=True)
     [[[count]]] = shown.value
     return bool(count <= COUNTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,11 +13,18 @@ if TYPE_CHECKING:
     from device_ledger.settings import Settings
 
 
+def _checked(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", name):
+        raise typer.BadParameter("letters, digits, '.', '_' and '-', at most 64")
+    return name
+
+
 def streams(
     name: Annotated[
         str,
         typer.Option(
-            help="This worker's name; each worker has its own, and keeps it over restarts."
+            callback=_checked,
+            help="This worker's name; each worker has its own, and keeps it over restarts.",
         ),
     ] = "streams",
 ) -> None:

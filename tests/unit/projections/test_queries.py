@@ -175,6 +175,21 @@ async def test_a_total_beyond_what_is_counted_is_a_minimum(
     assert (shown.value.total, shown.value.total_is_minimum) == (50, True)
 
 
+async def test_a_slow_read_holds_up_no_other(models: ReadModels) -> None:
+    numbers = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000)"
+        " SELECT count(*) FROM n"
+    )
+    if models.engine == "postgresql":
+        numbers = "SELECT count(*) FROM (SELECT generate_series(1, 20000000)) AS n"
+    counting = asyncio.create_task(models.read(LINKS.name, (numbers, {}), slow=True))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        assert (await lookup.find(models, "device-007")).position == END
+    assert not counting.done()
+    await counting
+
+
 async def test_what_was_unlinked_is_found_no_more(projecting: Projecting) -> None:
     told = many(6)
     gone = events.unlinked(20, device="device-004", userId="user-4", customerId="Customer-4")
