@@ -15,6 +15,9 @@ from device_ledger.settings import Settings
 
 TOKEN_LENGTH_MAX: Final = 16_384
 TOKENS_KEPT_MAX: Final = 10_000
+NAME_LENGTH_MAX: Final = 255
+"""Characters of a subject (OpenID Connect Core 1.0, section 2) and of a client's name."""
+_SECONDS_MAX: Final = 253_402_300_799  # the end of the year 9999
 _OPTIONS: Final[Any] = {"require": ["exp", "iss", "aud", "sub"], "verify_iat": False}
 
 
@@ -130,22 +133,36 @@ def _bad_token() -> Refusal:
 
 
 def _read_claims(claims: Mapping[str, Any], settings: Settings) -> Token:
-    if not claims["sub"] or claims["exp"] is True:
+    subject, client = claims["sub"], _text(claims.get(settings.claim_client))
+    expires_at = _seconds(claims["exp"])
+    if expires_at is None or _seconds(claims.get("nbf", 0)) is None:
         raise _bad_token()
-    auth_time = claims.get("auth_time")
-    timed = isinstance(auth_time, int | float) and not isinstance(auth_time, bool)
+    if not subject or not (_is_name(subject) and _is_name(client)):
+        raise _bad_token()
     return Token(
-        subject=claims["sub"],
-        client=_text(claims.get(settings.claim_client)),
+        subject=subject,
+        client=client,
         bank_id=_text(claims.get(settings.claim_bank_id)),
         merchant_id=_text(claims.get(settings.claim_merchant_id)),
         user_id=_text(claims.get(settings.claim_user_id)),
         scopes=_words(claims.get(settings.claim_scope)),
         permissions=_phrases(claims.get(settings.claim_permissions)),
         acr=_text(claims.get("acr")),
-        auth_time=float(auth_time) if timed and auth_time is not None else None,
-        expires_at=float(int(claims["exp"])),
+        auth_time=_seconds(claims.get("auth_time")),
+        expires_at=expires_at,
     )
+
+
+def _seconds(claim: object) -> float | None:
+    """A time as RFC 7519 has it: a number, seconds since 1970; what isn't one is ``None``."""
+    if isinstance(claim, bool) or not isinstance(claim, int | float):
+        return None
+    return float(claim) if 0 <= claim <= _SECONDS_MAX else None
+
+
+def _is_name(text: str) -> bool:
+    """Whether events can carry it as who acted."""
+    return len(text) <= NAME_LENGTH_MAX and text.isprintable()
 
 
 def _text(claim: object) -> str:

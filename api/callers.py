@@ -122,7 +122,7 @@ def _demand_fresh_login(token: Token, settings: Settings) -> None:
     max_age = settings.step_up_max_age
     if max_age is None or token.acr in settings.step_up_acr:
         return
-    if token.auth_time is not None and time.time() - token.auth_time <= max_age:
+    if token.auth_time is not None and abs(time.time() - token.auth_time) <= max_age:
         return
     parts = ['Bearer error="insufficient_user_authentication"']
     if settings.step_up_acr:

@@ -136,6 +136,12 @@ async def test_two_authorization_headers_are_refused(issuer: Issuer, verifier: V
         {"exp": int(time.time()) - 1},
         {"exp": None},
         {"exp": "soon"},
+        {"exp": str(int(time.time()) + 60)},
+        {"exp": True},
+        {"exp": 10**400},
+        {"nbf": "0"},
+        {"nbf": True},
+        {"nbf": [0]},
         {"nbf": int(time.time()) + 3600},
         {"aud": "another-service"},
         {"aud": ["another-service"]},
@@ -144,6 +150,11 @@ async def test_two_authorization_headers_are_refused(issuer: Issuer, verifier: V
         {"iss": None},
         {"sub": None},
         {"sub": ""},
+        {"sub": "\ud800"},
+        {"sub": "two\nlines"},
+        {"sub": "s" * 256},
+        {"azp": "\udfff"},
+        {"azp": "c" * 256},
     ],
 )
 async def test_a_claim_that_does_not_hold_is_refused(
@@ -151,6 +162,13 @@ async def test_a_claim_that_does_not_hold_is_refused(
 ) -> None:
     text = issuer.token("ed", **changed)
     assert await refusal(verifier, b"Bearer " + text.encode()) == BAD
+
+
+@pytest.mark.parametrize("told", ["now", True, -1, 10**400, float("inf"), float("nan")])
+async def test_a_login_time_that_is_no_time_is_none(
+    issuer: Issuer, verifier: Verifier, told: object
+) -> None:
+    assert (await verify(verifier, issuer.token("ed", auth_time=told))).auth_time is None
 
 
 async def test_a_token_without_signature_is_refused(issuer: Issuer, verifier: Verifier) -> None:
