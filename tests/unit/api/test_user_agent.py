@@ -43,7 +43,7 @@ def test_a_value_that_can_not_be_printed_is_left_out() -> None:
     assert told.info == {"brand": "Google", "os": "Android", "osVersion": "13"}
 
 
-@pytest.mark.parametrize("nameless", ["  ) ", "  Build/QP1A", " \t;"])
+@pytest.mark.parametrize("nameless", ["  ", "  ) "])
 def test_a_device_that_is_named_by_nothing_leaves_the_rest_told(nameless: str) -> None:
     text = f"Mozilla/5.0 (Linux; Android 10;{nameless}) Chrome/66.0.3359.158 Mobile Safari/537.36"
     told = describe(text)
