@@ -72,8 +72,8 @@ async def lookup(
     token = services.tokens.device(body.deviceId)
     row = shown_value(request, await queries.find(services.models, token))
     found = await _opened(services, {body.deviceId: row} if row else {})
+    _count_unknown(services, merchant, 0 if found else 1)
     if not found:
-        services.quotas.unknown.owe(merchant.key, 1)
         raise Refusal(404, "not-linked", NOT_FOUND)
     return answer("Device lookup successful", found[body.deviceId])
 
@@ -96,8 +96,7 @@ async def lookup_batch(
     linked = {one: rows[token] for one, token in tokens.items() if token in rows}
     found = await _opened(services, linked)
     not_found = [device_id for device_id in body.deviceIds if device_id not in found]
-    if not_found:
-        services.quotas.unknown.owe(merchant.key, len(not_found))
+    _count_unknown(services, merchant, len(not_found))
     return answer(
         "Device lookup successful",
         {
@@ -110,6 +109,13 @@ async def lookup_batch(
 def _count_the_others(services: Services, merchant: Merchant, count: int) -> None:
     if count:
         services.quotas.lookups.take(merchant.key, count)
+
+
+def _count_unknown(services: Services, merchant: Merchant, count: int) -> None:
+    # Others may have used the quota up since this lookup began: then it tells nothing either.
+    services.quotas.unknown.require(merchant.key)
+    if count:
+        services.quotas.unknown.owe(merchant.key, count)
 
 
 async def _opened(services: Services, rows: dict[str, Lookup]) -> dict[str, dict[str, str]]:

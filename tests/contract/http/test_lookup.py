@@ -1,5 +1,6 @@
 """Merchants look devices up."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -113,6 +114,20 @@ async def test_after_too_many_unknown_devices_no_lookup_tells_anything(api: Inst
         "/v1/customer/device/lookup", json={"deviceId": "device-1"}, headers=api.merchant("shop-2")
     )
     assert other.status_code == 200
+
+
+@pytest.mark.parametrize("chosen", [{"rate_unknown_lookups": 3}])
+async def test_lookups_at_once_tell_no_more_than_one_after_the_other(api: Installation) -> None:
+    linked = await api.command("link", LINK)
+    position = {"Ledger-Min-Position": linked.headers["Ledger-Position"]}
+    waiting = asyncio.gather(
+        *(lookup(api, device_id, **position) for device_id in ("x1", "device-1", "x2"))
+    )
+    # They were let in, and wait, when the last of the quota is used.
+    await asyncio.sleep(0)
+    assert (await batch(api, ["x3", "x4", "x5"])).status_code == 200
+    await api.project()
+    assert [one.status_code for one in await waiting] == [429] * 3
 
 
 @pytest.mark.parametrize("chosen", [{"rate_lookups": 3}])
