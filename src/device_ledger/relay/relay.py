@@ -61,17 +61,30 @@ async def run_relay(settings: Settings, bootstrap_servers: str, ready: Callable[
         while True:
             try:
                 async with take_lease(settings) as lease:
-                    await _session(settings, bootstrap_servers, events, lease, ready)
+                    await _session_or_refill(settings, bootstrap_servers, events, lease, ready)
             except RelayRefusedError:
                 raise
-            except TopicBrokenError as error:
-                log.warning("%s: it is made empty and filled from the start", error)
-                await _refill(bootstrap_servers, events.identity.partitions)
             except Exception as error:  # noqa: BLE001 - any failure ends the session, none the relay
                 log.warning("the session ended: %s: %s", type(error).__name__, error)
             await asyncio.sleep(PAUSE_SECONDS)
     finally:
         events.close()
+
+
+async def _session_or_refill(
+    settings: Settings,
+    bootstrap_servers: str,
+    events: EventStore,
+    lease: Lease,
+    ready: Callable[[], None],
+) -> None:
+    try:
+        await _session(settings, bootstrap_servers, events, lease, ready)
+    except TopicBrokenError as error:
+        log.warning("%s: it is made empty and filled from the start", error)
+        # Under the lease, and not after it: another relay's records would be deleted.
+        await lease.changed(0)
+        await make_empty(bootstrap_servers, events.identity.partitions)
 
 
 async def _session(
@@ -104,13 +117,6 @@ async def _throw_away(producer: AIOKafkaProducer) -> None:
     """Close a producer without sending what it still holds: the next session decides anew."""
     producer._sender.sender_task.cancel()  # noqa: SLF001 - stop() alone would flush
     await producer.stop()
-
-
-async def _refill(bootstrap_servers: str, partitions: int) -> None:
-    try:
-        await make_empty(bootstrap_servers, partitions)
-    except Exception as error:  # noqa: BLE001 - the next session finds the same and tries again
-        log.warning("the topic was not made empty: %s: %s", type(error).__name__, error)
 
 
 class Session:
