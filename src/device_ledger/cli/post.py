@@ -15,7 +15,7 @@ from zlib import crc32
 import aiohttp
 import orjson
 
-from device_ledger.cli.errors import CliError
+from device_ledger.cli.errors import USAGE, CliError
 
 RETRIED: Final = frozenset((429, 502, 503, 504))
 """Statuses that say: not now."""
@@ -66,7 +66,8 @@ async def post_all(
     """Post all requests; ``answered`` is called once for each, as the answers come.
 
     Raises:
-        CliError: a request found nobody who answers it for as long as the door's patience lasts.
+        CliError: the door's URL is none of HTTP, or a request found nobody who answers it for as
+            long as the door's patience lasts.
     """
     lanes: list[asyncio.Queue[Request | None]] = [
         asyncio.Queue(_WAITING_PER_LANE_MAX) for _ in range(door.concurrency)
@@ -82,7 +83,11 @@ async def post_all(
             for lane in lanes:
                 group.create_task(_work(door, session, lane, answered))
             await _feed(lanes, requests, door.rate)
-    except* CliError as failures:
+    except ExceptionGroup as group_error:
+        # Not except*: Python before 3.11.4 wraps what is raised there in a group again.
+        failures = group_error.subgroup(CliError)
+        if failures is None:
+            raise
         raise _first(failures) from None
 
 
@@ -122,6 +127,8 @@ async def _until_answered(door: Door, session: aiohttp.ClientSession, request: R
                 return Answer(status, body, tries)
             problem = f"answers {status}"
             pause = max(pause, min(retry_after, _TIMEOUT_SECONDS))
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            raise CliError(f"{door.url} is no http address", USAGE) from error
         except (aiohttp.ClientError, OSError) as error:
             problem = f"does not answer ({type(error).__name__})"
         if clock() + pause > give_up_at:

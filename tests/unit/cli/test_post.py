@@ -155,3 +155,8 @@ async def test_a_missing_token_is_told_as_it_is() -> None:
 
     with pytest.raises(CliError, match=r"^no token of bank-01$"):
         await answers_of(Door("http://127.0.0.1:1", nobody), request(1))
+
+
+async def test_a_url_that_is_not_of_http_is_told_at_once() -> None:
+    with pytest.raises(CliError, match=r"^ftp://there is no http address$"):
+        await answers_of(Door("ftp://there", lambda _kind, _caller: "token"), request(1))
