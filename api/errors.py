@@ -106,12 +106,12 @@ BANNO: Final = Family("/a/consumer/api/v0/", _banno, statuses={401: 400, 422: 40
 SECURITY: Final = Family("/v1/security/", _problem, "application/problem+json")
 USER_FAMILIES: Final = (NETEVIA, BANNO)
 
-_FAMILIES: Final = (NETEVIA, BANNO, SECURITY, PEERE)
+_FAMILIES: Final = (NETEVIA, BANNO, SECURITY)
 
 
 def family_of(path: str) -> Family:
-    """The family that a path belongs to; paths of none are told as the Peere family tells."""
-    return next(family for family in _FAMILIES if path.startswith(family.prefix))
+    """The family that a path belongs to; paths of none (as ``*``) are told as Peere's are."""
+    return next((family for family in _FAMILIES if path.startswith(family.prefix)), PEERE)
 
 
 def response_to(scope: Scope, refusal: Refusal) -> Response:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
 from api.middleware import BODY_BYTES_MAX
 from tests.support.installation import BANNO, Installation
@@ -182,6 +183,30 @@ async def test_each_family_tells_errors_in_its_own_shape(api: Installation) -> N
         (404, {"message": "No such address"}),
         (405, {"message": "This address does not allow that method"}),
         (404, {"statusCode": 404, "success": False, "message": "No such address"}),
+    ]
+
+
+@pytest.mark.parametrize("target", ["*", "", "ledger.test:443"])
+async def test_a_target_that_is_no_path_is_no_address(api: Installation, target: str) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {
+        "type": "http",
+        "method": "OPTIONS",
+        "path": target,
+        "headers": [],
+        "query_string": b"",
+    }
+    await api.app(scope, receive, send)
+    assert [sent[0]["status"], sent[1]["body"]] == [
+        404,
+        b'{"statusCode":404,"success":false,"message":"No such address"}',
     ]
 
 
