@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     )
     token_key_file: Path | None = Field(None, description="File that holds the token key.")
 
-    issuer: str = Field("", description="OIDC issuer of the callers' tokens.")
+    issuer: str = Field(
+        "", pattern="^(https?://.+)?$", description="OIDC issuer of the callers' tokens."
+    )
     embedded_issuer: bool = Field(
         False,
         description="Believe tokens of `device-ledger token`; for loopback addresses only.",
@@ -91,6 +93,15 @@ class Settings(BaseSettings):
     def brokers(self) -> str:
         """Where Kafka is: the brokers that are named, else the local one."""
         return self.kafka_bootstrap_servers or f"127.0.0.1:{self.broker_port}"
+
+    @field_validator("event_store_url", "read_models_url", "vault_url")
+    @classmethod
+    def names_a_postgresql(cls, value: SecretStr) -> SecretStr:
+        """Refuse any other URL here, where its password is not repeated."""
+        url = value.get_secret_value()
+        if url and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("a URL of PostgreSQL begins with postgresql://")
+        return value
 
     @field_validator("step_up_acr", "cors_origins", mode="before")
     @classmethod

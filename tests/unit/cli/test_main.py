@@ -73,6 +73,26 @@ def test_a_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPa
     assert "seventy-thousand" not in failed.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DEVICE_LEDGER_EVENT_STORE_URL", "mysql://ledger:secret-word@db/events"),
+        ("DEVICE_LEDGER_VAULT_URL", "db/vault?password=secret-word"),
+        ("DEVICE_LEDGER_ISSUER", "secret-word"),
+    ],
+)
+def test_a_url_of_another_kind_is_refused_before_anybody_repeats_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match="for Settings") as raised:
+        Settings()
+    failed = run_failing(raised.value)
+    assert (failed.exit_code, failed.stderr.count("\n")) == (2, 1)
+    assert failed.stderr.startswith(f"device-ledger: wrong setting: {name}: ")
+    assert "secret-word" not in failed.stderr
+
+
 def test_any_other_error_is_not_hidden() -> None:
     assert repr(run_failing(ValueError("a bug")).exception) == "ValueError('a bug')"
 
