@@ -89,7 +89,33 @@ async def test_a_connection_cut_at_a_commit_changes_no_answer_and_repeats_no_eff
         assert effects(system) == due(system, asked)
 
 
-async def in_turns(client: httpx.AsyncClient, asked: Sequence[Asked]) -> list[tuple[int, bytes]]:
+async def test_commands_given_up_while_the_event_store_is_away_are_answered_when_asked_again(
+    kafka: str, postgres_database: str, tmp_path: Path
+) -> None:
+    with (
+        CuttingProxy(postgres_database) as proxy,
+        System(tmp_path, kafka, event_store_url=proxy.url) as system,
+    ):
+        system.start("api")
+        headers = system.bank()
+        asked = [one for it in range(40) for one in commands(it, headers, keyed=True)]
+        async with system.client() as client:
+            first = await in_turns(client, asked[:40])
+            proxy.decide(["pass", "away"])
+            first += await in_turns(client, asked[40:], callers=len(asked))
+            assert proxy.is_away
+            assert {503} < {status for status, _ in first} <= {200, 404, 503}
+            proxy.come_back()
+            again = await in_turns(client, asked)
+        known = [number for number, (status, _) in enumerate(first) if status != 503]
+        assert [again[number] for number in known] == [first[number] for number in known]
+        assert [status for status, _ in again] == [one.status for one in asked]
+        assert effects(system) == due(system, asked)
+
+
+async def in_turns(
+    client: httpx.AsyncClient, asked: Sequence[Asked], callers: int = CALLERS
+) -> list[tuple[int, bytes]]:
     """Answers in order; so many callers post at once, each its commands one after the other."""
     answers: dict[int, tuple[int, bytes]] = {}
     numbers = iter(range(len(asked)))
@@ -98,7 +124,7 @@ async def in_turns(client: httpx.AsyncClient, asked: Sequence[Asked]) -> list[tu
         for number in numbers:
             answers[number] = await post(client, asked[number])
 
-    await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    await asyncio.gather(*(caller() for _ in range(callers)))
     return [answers[number] for number in range(len(asked))]
 
 

@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-Fate = Literal["pass", "before", "after"]
-"""Let a commit through; cut before the server gets it; cut once the server has committed."""
+Fate = Literal["pass", "before", "after", "away"]
+"""Let a commit through; cut before the server gets it; cut once the server has committed; the
+same, and serve nobody until told to.
+"""
 
 _COMMIT = b"COMMIT\0"
 """How a query's text ends that commits, and how the server tells that it has."""
@@ -20,6 +22,7 @@ class CuttingProxy:
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
         self._fates: list[Fate] = []
+        self._is_away = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._server: asyncio.Server
@@ -50,6 +53,15 @@ class CuttingProxy:
     def fates_left(self) -> int:
         """Commits whose fate is decided and that have not come yet."""
         return len(self._fates)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it serves nobody, as after ``"away"``."""
+        return self._is_away
+
+    def come_back(self) -> None:
+        """Serve again."""
+        self._is_away = False
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -88,9 +100,10 @@ class CuttingProxy:
     ) -> None:
         while data := await reader.read(1 << 16):
             fate = self._fates.pop(0) if self._fates and _COMMIT in data else "pass"
-            if fate == "before":
+            if fate == "before" or self._is_away:
                 return
-            if fate == "after":
+            if fate in {"after", "away"}:
+                self._is_away = fate == "away"
                 hides_reply.set()
             writer.write(data)
             await writer.drain()
