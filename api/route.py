@@ -12,6 +12,8 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 RESPONSE_HEADERS: Final = "response_headers"
+NAMES_MAX: Final = 100
+"""Names that an object of a request's body may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,9 @@ class _StrictRequest(Request):
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Each name that no body has would cost an error, before it is known who calls.
+    if len(pairs) > NAMES_MAX:
+        raise ValueError("more names than any body has")
     unique = dict(pairs)
     if len(unique) != len(pairs):
         raise ValueError("a name comes twice")

@@ -87,6 +87,7 @@ async def test_a_bad_field_is_named_and_its_value_not_repeated(
         b'{"customerId":NaN,"phrase":"p","deviceId":"d"}',
         b'{"customerId":"\\ud800","phrase":"p","deviceId":"d"}',
         b'{"customerId":"\xff","phrase":"p","deviceId":"d"}',
+        b"{" + b",".join(b'"%d":1' % number for number in range(101)) + b"}",
         b"[" * 5000 + b"]" * 5000,
         b'{"a":' * 2000 + b"1" + b"}" * 2000,
         b'{"customerId":' + b"9" * 5000 + b"}",
