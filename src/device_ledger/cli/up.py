@@ -193,7 +193,7 @@ def _calls(address: str, settings: Settings) -> str:
         [
             "\nTokens for trying it out, good for an hour (`device-ledger token` makes others):\n",
             *(f"{name}_TOKEN={token}" for name, token in tokens.items()),
-            "\nA bank links a device, a merchant looks it up, its user lists it:\n",
+            "\nA bank links a device; a moment later a merchant looks it up, its user lists it:\n",
             *calls,
         ]
     )
