@@ -18,7 +18,7 @@ from api.errors import (
 )
 from api.merchant import lookup
 from api.metrics import Metrics
-from api.middleware import Around, BodyLimit, UserFamiliesCors
+from api.middleware import Around, SizeLimits, UserFamiliesCors
 from api.openapi import DESCRIPTION, describe
 from api.operations import health
 from api.services import open_services, open_stores
@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for away in (NotReadyError, OverloadedError, UnavailableError, VaultStoreError):
         app.add_exception_handler(away, on_unavailable)
     # Each one added stands around those before it.
-    app.add_middleware(BodyLimit)
+    app.add_middleware(SizeLimits)
     app.add_middleware(UserFamiliesCors, origins=chosen.cors_origins)
     app.add_middleware(Around, metrics=metrics)
     return app

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import USER_FAMILIES, refusal_of_status, response_to
+from api.errors import USER_FAMILIES, Refusal, refusal_of_status, response_to
 from api.metrics import Metrics
 from api.route import RESPONSE_HEADERS
 from device_ledger.logs import where
@@ -20,6 +20,8 @@ _access = logging.getLogger("api.access")
 _log = logging.getLogger(__name__)
 
 BODY_BYTES_MAX: Final = 65_536
+HEADERS_MAX: Final = 100
+"""The time that the framework takes to read headers grows with the square of their number."""
 UNMATCHED: Final = "(no route)"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9-]{1,64}")
@@ -94,8 +96,11 @@ class Around:
         )
 
 
-class BodyLimit:
-    """Refuses bodies above ``BODY_BYTES_MAX``, told by Content-Length or seen while reading."""
+class SizeLimits:
+    """Refuses more headers than ``HEADERS_MAX``, and bodies above ``BODY_BYTES_MAX``.
+
+    A body's size is told by Content-Length or seen while reading.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -104,6 +109,10 @@ class BodyLimit:
         """Serve a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if len(scope["headers"]) > HEADERS_MAX:
+            refusal = Refusal(400, "too-many-headers", "The request has too many headers")
+            await response_to(scope, refusal)(scope, receive, send)
             return
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         if length.isdigit() and int(length[:20]) > BODY_BYTES_MAX:
