@@ -10,6 +10,7 @@ from typing import Any, Literal
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from device_ledger.postgres import RECONNECT_SECONDS, conninfo
 from projections.model import Position
 from projections.postgres_store import CHANNEL, SCHEMA
 from projections.readers import NotReadyError, Shown, Statement, covers
@@ -52,15 +53,16 @@ class PostgresReadModels:
     async def open(cls, url: str) -> "PostgresReadModels":
         """Open the pool; the database may come up later."""
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url,
+            conninfo(url),
             kwargs={"autocommit": True, "options": _SESSION},
             min_size=2,
             max_size=10,
             timeout=_PATIENCE,
+            reconnect_timeout=RECONNECT_SECONDS,
             open=False,
         )
         await pool.open()
-        return cls(url, pool)
+        return cls(conninfo(url), pool)
 
     async def read(
         self,
@@ -74,19 +76,31 @@ class PostgresReadModels:
             NotReadyError: there is no live generation, or the database is away.
         """
         try:
-            async with self._pool.connection() as connection:
-                for _ in range(_ATTEMPTS):
-                    generation = await self._generation(connection, model)
-                    with contextlib.suppress(*_GONE):
-                        pointed, position, rows = await _snapshot(
-                            connection, model, generation, statements
-                        )
-                        if pointed == generation:
-                            return Shown(rows, position)
-                    # A rebuild put another generation in its place under us.
-                    self._live.pop(model, None)
-        except (psycopg.OperationalError, PoolTimeout) as error:
+            try:
+                return await self._read(model, statements)
+            except psycopg.OperationalError as error:
+                if isinstance(error, PoolTimeout):
+                    raise
+                # After a restart of the server all that the pool holds is broken.
+                await self._pool.check()
+                return await self._read(model, statements)
+        except psycopg.OperationalError as error:
             raise NotReadyError(f"{model} can't be read: {type(error).__name__}") from error
+
+    async def _read(
+        self, model: str, statements: tuple[Statement, ...]
+    ) -> Shown[list[list[tuple[Any, ...]]]]:
+        async with self._pool.connection() as connection:
+            for _ in range(_ATTEMPTS):
+                generation = await self._generation(connection, model)
+                with contextlib.suppress(*_GONE):
+                    pointed, position, rows = await _snapshot(
+                        connection, model, generation, statements
+                    )
+                    if pointed == generation:
+                        return Shown(rows, position)
+                # A rebuild put another generation in its place under us.
+                self._live.pop(model, None)
         raise NotReadyError(f"{model} is replaced again and again")
 
     async def _generation(self, connection: Connection, model: str) -> str:

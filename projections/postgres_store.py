@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 import psycopg
 from psycopg import sql
 
+from device_ledger.postgres import conninfo
 from projections.guard import Standing
 from projections.model import ReadModel
 from projections.store import Generation, GenerationGoneError, StoreInUseError
@@ -166,7 +167,7 @@ class PostgresStore:
     retriable: tuple[type[Exception], ...] = (psycopg.OperationalError, psycopg.InterfaceError)
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._url = conninfo(url)
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:

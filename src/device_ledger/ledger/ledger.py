@@ -19,6 +19,7 @@ from device_ledger.ledger.group_commit import BATCH_MAX, GroupCommit
 from device_ledger.ledger.receipts import Answer, Receipt
 from device_ledger.ledger.records import FactMapper
 from device_ledger.ledger.stores import Identity, LedgerRecorder, StoreRefusedError
+from device_ledger.postgres import conninfo
 from device_ledger.settings import Settings
 
 
@@ -121,13 +122,14 @@ def _postgres_env(url: str) -> dict[str, str]:
     parts = conninfo_to_dict(url)
     return {
         "PERSISTENCE_MODULE": "device_ledger.ledger.postgres_store:ConninfoFactory",
-        "POSTGRES_CONNINFO": url,
+        "POSTGRES_CONNINFO": conninfo(url),
         "APPLICATION_RECORDER_TOPIC": "device_ledger.ledger.postgres_store:PostgresLedgerRecorder",
         "POSTGRES_DBNAME": str(parts.get("dbname") or "postgres"),
         "POSTGRES_HOST": str(parts.get("host") or ""),
         "POSTGRES_PORT": str(parts.get("port") or "5432"),
         "POSTGRES_USER": str(parts.get("user") or ""),
         "POSTGRES_PASSWORD": str(parts.get("password") or ""),
+        "POSTGRES_CONNECT_TIMEOUT": "5",
         "POSTGRES_POOL_SIZE": "1",
         "POSTGRES_MAX_OVERFLOW": "2",
     }

@@ -24,6 +24,7 @@ from device_ledger.ledger.stores import (
     new_heads,
     schema,
 )
+from device_ledger.postgres import RECONNECT_SECONDS
 
 _PREPARE_LOCK = 0x6465766C
 # An ORDER BY keeps the planner from turning the inner query into a hash join over the table.
@@ -68,6 +69,7 @@ class ConninfoFactory(PostgresFactory):
         pool.kwargs = {**cast("dict[str, Any]", pool.kwargs)} | conninfo_to_dict(
             self.env.get(self.CONNINFO, "")
         )
+        pool.reconnect_timeout = RECONNECT_SECONDS
 
 
 class PostgresLedgerRecorder(PostgresApplicationRecorder):

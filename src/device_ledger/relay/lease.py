@@ -15,6 +15,7 @@ from typing import Protocol
 
 from psycopg import AsyncConnection, sql
 
+from device_ledger.postgres import conninfo
 from device_ledger.settings import Settings
 
 LOCK_KEY = 0x72656C6179
@@ -40,7 +41,7 @@ async def take_lease(settings: Settings) -> AsyncIterator[Lease]:
     """Wait until no other relay holds the lease, then hold it."""
     url = settings.event_store_url.get_secret_value()
     if url:
-        async with await AsyncConnection.connect(url, autocommit=True) as connection:
+        async with await AsyncConnection.connect(conninfo(url), autocommit=True) as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
             yield PostgresLease(connection)

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from device_ledger.postgres import conninfo
 from device_ledger.settings import Settings
 from device_ledger.vault.store import COLUMNS, SCHEMA, Connection, Customer, Store, VaultStoreError
 
@@ -90,7 +91,7 @@ class PostgresStore(Store):
             self._transact(create)
 
     def _connect(self) -> Connection:
-        return psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+        return psycopg.connect(conninfo(self._url), autocommit=True)
 
     def _select(self, connection: Connection, customers: Sequence[Customer]) -> list[Any]:
         query = (
