@@ -42,9 +42,8 @@ class Asked(BaseModel):
 
     page: int = Field(1, ge=1, description="`page` times `limit` is at most 10,000.")
     limit: int = Field(20, ge=1, le=100)
-    search: Annotated[str, AfterValidator(_searchable)] | None = Field(
+    search: Annotated[str, Field(max_length=256), AfterValidator(_searchable)] | None = Field(
         None,
-        max_length=256,
         description="Part of a customer ID, model or brand in any case, or a whole device ID or"
         " phrase.",
     )

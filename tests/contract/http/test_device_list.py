@@ -188,6 +188,7 @@ async def test_a_cursor_belongs_to_its_bank_filter_and_sort(api: Installation) -
         ("?sortOrder=up", "sortOrder: Input should be 'asc' or 'desc'"),
         ("?customerId=", "customerId must be 1 to 128 printable characters"),
         ("?search=a%00b", "search must not have the character NUL"),
+        (f"?search={'a' * 257}", "search: String should have at most 256 characters"),
     ],
 )
 async def test_a_bad_question_is_told_what_is_wrong(
