@@ -60,15 +60,17 @@ async def test_lost_databases_are_built_anew_while_it_runs(
 
 
 async def test_offsets_of_the_group_that_lie_are_not_believed(
-    running: Running, expected: Dump
+    servers: str, tmp_path: Path, expected: Dump
 ) -> None:
+    running = Running(servers, AnyStore("", tmp_path))
     await running.send(RECORDS[:HALF])
-    await running.shown(end_of(RECORDS[:HALF]))
-    await asyncio.to_thread(running.worker.kill)
+    with started(running.worker):
+        await running.shown(end_of(RECORDS[:HALF]))
+        running.worker.kill()
     await running.send(RECORDS[HALF:])
-    await leave_group_and_commit_ends(running.servers)
-    running.worker.start()
-    assert await running.shown(END) == expected
+    await leave_group_and_commit_ends(servers)
+    with started(running.worker):
+        assert await running.shown(END) == expected
 
 
 async def test_lost_offsets_of_the_group_repeat_nothing(

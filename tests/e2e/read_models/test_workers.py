@@ -104,7 +104,7 @@ async def test_it_waits_for_the_topic(broker: str, tmp_path: Path) -> None:
         running.worker.stop()
 
 
-async def test_two_workers_share_the_partitions_and_take_over(
+async def test_a_worker_paused_past_its_lease_changes_nothing(
     servers: str, postgres_database: str, tmp_path: Path, expected: Dump
 ) -> None:
     running = Running(servers, AnyStore(postgres_database, tmp_path))
@@ -112,22 +112,6 @@ async def test_two_workers_share_the_partitions_and_take_over(
     with started(running.worker), started(second):
         held = await until_workers(running, {"streams", "second"})
         assert sorted(held["streams"] + held["second"]) == [0, 1, 2, 3]
-        assert len(held["streams"]) == len(held["second"]) == 2
-        await running.send(RECORDS[:HALF])
-        await running.shown(end_of(RECORDS[:HALF]))
-        await asyncio.to_thread(running.worker.kill)
-        await running.send(RECORDS[HALF:])
-        assert await running.shown(END) == expected
-        assert await until_workers(running, {"second"}) == {"second": [0, 1, 2, 3]}
-
-
-async def test_a_worker_paused_past_its_lease_changes_nothing(
-    servers: str, postgres_database: str, tmp_path: Path, expected: Dump
-) -> None:
-    running = Running(servers, AnyStore(postgres_database, tmp_path))
-    second = running.another("second")
-    with started(running.worker), started(second):
-        await until_workers(running, {"streams", "second"})
         sending = asyncio.create_task(send_slowly(running, RECORDS[:HALF]))
         os.kill(running.worker.pid, signal.SIGSTOP)
         await sending
