@@ -11,7 +11,7 @@ from tests.support import events_topic
 from tests.support.kafka import local_broker
 from tests.support.projecting import Projecting
 from tests.support.read_models import Dump
-from tests.support.workers import PARTITIONS, RECORDS, Running
+from tests.support.workers import PARTITIONS, RECORDS, Running, started
 
 
 @pytest.fixture(scope="package")
@@ -42,9 +42,13 @@ async def expected(tmp_path: Path) -> Dump:
 def running(servers: str, any_store: AnyStore) -> Iterator[Running]:
     """A worker that is ready, on SQLite and then on PostgreSQL."""
     made = Running(servers, any_store)
-    made.worker.start()
-    try:
-        made.worker.wait_until_ready()
+    with started(made.worker):
         yield made
-    finally:
-        made.worker.stop()
+
+
+@pytest.fixture
+def on_sqlite(servers: str, tmp_path: Path) -> Iterator[Running]:
+    """A worker that is ready, for what no store makes a difference to."""
+    made = Running(servers, AnyStore("", tmp_path))
+    with started(made.worker):
+        yield made

@@ -101,16 +101,18 @@ async def test_a_topic_that_is_emptied_and_refilled_repeats_nothing(
     assert await running.shown(END) == expected
 
 
-async def test_repeats_of_the_relay_change_nothing(running: Running, expected: Dump) -> None:
-    await running.send(RECORDS[:HALF] + RECORDS[HALF - 50 : HALF] + RECORDS[HALF - 100 :])
-    assert await running.shown(END) == expected
+async def test_repeats_of_the_relay_change_nothing(on_sqlite: Running, expected: Dump) -> None:
+    await on_sqlite.send(RECORDS[:HALF] + RECORDS[HALF - 50 : HALF] + RECORDS[HALF - 100 :])
+    assert await on_sqlite.shown(END) == expected
 
 
-async def test_what_is_no_event_lies_in_the_dead_letters(running: Running, expected: Dump) -> None:
+async def test_what_is_no_event_lies_in_the_dead_letters(
+    on_sqlite: Running, expected: Dump
+) -> None:
     noise = KafkaRecord(1, 0, b"key", b"no event", (("prev", b"0"), ("more", b"too")))
-    await running.send([*RECORDS[:HALF], noise, *RECORDS[HALF:]])
-    assert await running.shown(END) == expected
-    letters = await events_topic.records_of(running.servers, DEAD_LETTERS)
+    await on_sqlite.send([*RECORDS[:HALF], noise, *RECORDS[HALF:]])
+    assert await on_sqlite.shown(END) == expected
+    letters = await events_topic.records_of(on_sqlite.servers, DEAD_LETTERS)
     offset = sum(record.partition == 1 for record in RECORDS[:HALF])
     told = {
         (
@@ -129,13 +131,13 @@ async def test_what_is_no_event_lies_in_the_dead_letters(running: Running, expec
     assert {(letter.key, letter.value, letter.headers) for letter in letters} == told
 
 
-async def test_many_records_behind_are_caught_up_in_bulk(running: Running) -> None:
-    await asyncio.to_thread(running.worker.kill)
+async def test_many_records_behind_are_caught_up_in_bulk(on_sqlite: Running) -> None:
+    await asyncio.to_thread(on_sqlite.worker.kill)
     many = events.on_partitions(events.history(4_000), PARTITIONS)
-    await running.send(many)
-    running.worker.start()
-    await until_shown(running.settings, end_of(many))
-    counts = (await dump_of(running.settings))["counts"]
+    await on_sqlite.send(many)
+    on_sqlite.worker.start()
+    await until_shown(on_sqlite.settings, end_of(many))
+    counts = (await dump_of(on_sqlite.settings))["counts"]
     assert sum(total for _, _, total in counts) == 1_000
 
 

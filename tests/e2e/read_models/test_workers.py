@@ -24,25 +24,25 @@ from tests.support.workers import (
 )
 
 
-async def test_a_stopped_worker_leaves_in_order(running: Running) -> None:
-    await asyncio.to_thread(running.worker.stop)
-    assert running.worker.exit_code == 0
-    assert not (running.store.home / "run" / "streams.ready").exists()
+async def test_a_stopped_worker_leaves_in_order(on_sqlite: Running) -> None:
+    await asyncio.to_thread(on_sqlite.worker.stop)
+    assert on_sqlite.worker.exit_code == 0
+    assert not (on_sqlite.store.home / "run" / "streams.ready").exists()
 
 
-async def test_status_tells_what_runs_and_what_is_behind(running: Running) -> None:
-    await running.send(RECORDS)
-    await running.shown(END)
-    code, output, _ = await asyncio.to_thread(running.run, "status", "--json")
+async def test_status_tells_what_runs_and_what_is_behind(on_sqlite: Running) -> None:
+    await on_sqlite.send(RECORDS)
+    await on_sqlite.shown(END)
+    code, output, _ = await asyncio.to_thread(on_sqlite.run, "status", "--json")
     told = orjson.loads(output)
     assert (code, told["healthy"], told["workers"]) == (0, True, {"streams": [0, 1, 2, 3]})
-    assert told["processes"] == [{"name": "streams", "pid": running.worker.pid, "alive": True}]
+    assert told["processes"] == [{"name": "streams", "pid": on_sqlite.worker.pid, "alive": True}]
     assert [(m["name"], m["position"], sum(m["behind"].values())) for m in told["models"]] == [
         (model.name, {str(p): END[p] for p in sorted(END)}, 0) for model in MODELS
     ]
     assert (sum(told["records"].values()), told["dead_letters"]) == (len(RECORDS), 0)
-    await asyncio.to_thread(running.worker.kill)
-    code, output, _ = await asyncio.to_thread(running.run, "status")
+    await asyncio.to_thread(on_sqlite.worker.kill)
+    code, output, _ = await asyncio.to_thread(on_sqlite.run, "status")
     assert (code, b"died" in output) == (1, True)
 
 
@@ -55,18 +55,18 @@ def test_sqlite_is_for_one_worker(servers: str, tmp_path: Path) -> None:
 
 
 async def test_a_topic_that_lacks_an_event_ends_the_worker_with_one_line(
-    running: Running,
+    on_sqlite: Running,
 ) -> None:
-    await running.send(RECORDS[:HALF])
-    before = await running.shown(end_of(RECORDS[:HALF]))
+    await on_sqlite.send(RECORDS[:HALF])
+    before = await on_sqlite.shown(end_of(RECORDS[:HALF]))
     lost = RECORDS[HALF]
-    await running.send([r for r in RECORDS[HALF + 1 :] if r.partition == lost.partition])
-    assert await asyncio.to_thread(running.worker.wait, 60) == 1
+    await on_sqlite.send([r for r in RECORDS[HALF + 1 :] if r.partition == lost.partition])
+    assert await asyncio.to_thread(on_sqlite.worker.wait, 60) == 1
     last_id = end_of(RECORDS[:HALF])[lost.partition]
-    assert running.worker.last_words() == (
+    assert on_sqlite.worker.last_words() == (
         f"partition {lost.partition}: the topic lacks what follows {last_id}"
     )
-    assert await dump_of(running.settings) == before
+    assert await dump_of(on_sqlite.settings) == before
 
 
 async def test_a_killed_rebuild_changes_nothing_and_leaves_nothing(
