@@ -12,11 +12,9 @@ from device_ledger.domain.claim import Claim, ClaimReleased, ClaimTaken, evolve_
 from device_ledger.domain.customer.events import CommandRefused
 from device_ledger.domain.customer.state import Customer, CustomerRef, Registration, evolve
 from device_ledger.ledger.records import FactMapper, Origin, Recorded
-from device_ledger.ledger.stores import LedgerRecorder, Stream
+from device_ledger.ledger.stores import CLAIM_SNAPSHOT, CUSTOMER_SNAPSHOT, LedgerRecorder, Stream
 
 SNAPSHOT_INTERVAL = 100
-CUSTOMER_SNAPSHOT = "customer.snapshot.v1"
-CLAIM_SNAPSHOT = "claim.snapshot.v1"
 
 
 class Aggregates:

@@ -17,6 +17,7 @@ from psycopg.rows import DictRow
 from device_ledger.ledger.receipts import StoredReceipt
 from device_ledger.ledger.stores import (
     PURGE_MAX,
+    SNAPSHOT_TOPICS,
     ConflictError,
     Identity,
     Stream,
@@ -31,6 +32,7 @@ _PREPARE_LOCK = 0x6465766C
 _SNAPSHOTS = (
     "SELECT s.* FROM unnest(%s::uuid[]) AS w(id) CROSS JOIN LATERAL"
     " (SELECT * FROM device_ledger_snapshots WHERE originator_id = w.id"
+    f" AND topic IN ({SNAPSHOT_TOPICS})"
     " ORDER BY originator_version DESC LIMIT 1) AS s"
 )
 _EVENTS = (

@@ -19,6 +19,7 @@ from eventsourcing.sqlite import (
 from device_ledger.ledger.receipts import StoredReceipt
 from device_ledger.ledger.stores import (
     PURGE_MAX,
+    SNAPSHOT_TOPICS,
     ConflictError,
     Identity,
     Stream,
@@ -30,7 +31,8 @@ from device_ledger.ledger.stores import (
 _SNAPSHOTS = (
     "SELECT s.* FROM json_each(?) AS w CROSS JOIN stored_snapshots AS s"
     " ON s.originator_id = w.value AND s.originator_version ="
-    " (SELECT max(originator_version) FROM stored_snapshots WHERE originator_id = w.value)"
+    " (SELECT max(originator_version) FROM stored_snapshots WHERE originator_id = w.value"
+    f" AND topic IN ({SNAPSHOT_TOPICS}))"
 )
 _EVENTS = (
     "SELECT e.originator_id, e.originator_version, e.topic, e.state"

@@ -15,6 +15,13 @@ from device_ledger.ledger.receipts import StoredReceipt
 
 Versions = Mapping[UUID, int]
 
+CUSTOMER_SNAPSHOT = "customer.snapshot.v1"
+CLAIM_SNAPSHOT = "claim.snapshot.v1"
+"""The formats of snapshots: state of other fields needs another name; others go unread."""
+
+SNAPSHOT_TOPICS = f"'{CUSTOMER_SNAPSHOT}', '{CLAIM_SNAPSHOT}'"
+"""The formats that are read, for SQL."""
+
 PURGE_MAX = 1_000
 """How many expired receipts are deleted at once, so that no commit waits long for it."""
 

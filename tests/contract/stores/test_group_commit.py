@@ -4,18 +4,20 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 from unittest import mock
 
 import pytest
+from eventsourcing.persistence import StoredEvent
 from pydantic import SecretStr
 
+from device_ledger.domain.customer.state import Customer, CustomerRef, Registration
 from device_ledger.ledger import group_commit
 from device_ledger.ledger.group_commit import OverloadedError
 from device_ledger.ledger.ledger import Ledger
 from device_ledger.ledger.receipts import Answer, StoredReceipt
-from device_ledger.ledger.stores import PURGE_MAX, ConflictError, Unit
+from device_ledger.ledger.stores import CUSTOMER_SNAPSHOT, PURGE_MAX, ConflictError, Unit
 from device_ledger.settings import Settings
 from tests.conftest import AnyStore
 from tests.samples.commands import (
@@ -134,3 +136,32 @@ def test_deleting_receipts_keeps_pace_with_the_commands(ledger: Ledger) -> None:
     for _ in range(4):
         ledger.submit(unlink(), receipt()).result(WAIT_SECONDS)
     assert store.purge_receipts(LATER) == 0
+
+
+def test_a_snapshot_of_another_format_goes_unread(ledger: Ledger) -> None:
+    ledger.submit(link(), receipt()).result(WAIT_SECONDS)
+    old = StoredEvent(ANNA.aggregate_id, 2, "customer.snapshot.v0", b'{"other": "fields"}')
+    ledger.events.store.add_snapshots([old])
+    assert ledger.submit(unlink(), receipt()).result(WAIT_SECONDS).status == "done"
+
+
+def test_a_snapshots_format_has_these_fields_or_another_name() -> None:
+    names = [[one.name for one in fields(kind)] for kind in (Customer, CustomerRef, Registration)]
+    assert (CUSTOMER_SNAPSHOT, names) == (
+        "customer.snapshot.v1",
+        [
+            ["ref", "key_generation", "phrase_token", "devices"],
+            ["bank_id", "user_id", "customer_id"],
+            [
+                "registration_id",
+                "registered_at",
+                "linked_at",
+                "deleted_at",
+                "last_seen_at",
+                "device_type",
+                "info",
+                "name_token",
+                "address_token",
+            ],
+        ],
+    )
