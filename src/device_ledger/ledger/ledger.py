@@ -12,6 +12,7 @@ from uuid import UUID
 
 from eventsourcing.application import Application
 from eventsourcing.persistence import Mapper
+from eventsourcing.utils import Environment
 from psycopg.conninfo import conninfo_to_dict
 
 from device_ledger.domain.customer.command import Command
@@ -35,7 +36,8 @@ class EventStore(Application[UUID]):
     is_snapshotting_enabled = True
 
     def __init__(self, env: Mapping[str, str], partitions: int) -> None:
-        if os.environ.get("POSTGRES_ENABLE_DB_FUNCTIONS"):
+        # The library looks for its settings under its application's name, too.
+        if Environment(self.name, os.environ).get("POSTGRES_ENABLE_DB_FUNCTIONS"):
             raise StoreRefusedError(
                 "POSTGRES_ENABLE_DB_FUNCTIONS is set: it drops the lock that keeps ids in the"
                 " order of commits; unset it"

@@ -361,10 +361,11 @@ def test_the_partitions_and_the_identity_are_fixed_at_the_first_start(settings: 
         assert ledger.identity == first
 
 
+@pytest.mark.parametrize("prefix", ["", "DEVICE_LEDGER_"])
 def test_functions_that_drop_the_order_of_ids_are_refused(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
-    monkeypatch.setenv("POSTGRES_ENABLE_DB_FUNCTIONS", "y")
+    monkeypatch.setenv(f"{prefix}POSTGRES_ENABLE_DB_FUNCTIONS", "y")
     with pytest.raises(StoreRefusedError, match="order of commits"):
         EventStore.open(settings)
 
