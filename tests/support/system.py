@@ -119,13 +119,6 @@ class System:
         for name in names:
             self.child(name).kill()
 
-    def restart(self, *names: str) -> None:
-        """Start processes that were stopped or killed; those that run are stopped first."""
-        for name in names:
-            if self.runs(name):
-                self.stop(name)
-            self.start(name)
-
     def runs(self, name: str) -> bool:
         """Whether a process was started and has not ended."""
         return name in self._started and self._started[name].exit_code is None
@@ -160,10 +153,6 @@ class System:
     def user(self, user_id: str = "customer-1", bank_id: str = "bank-1") -> dict[str, str]:
         """The header of a bank's user."""
         return self.token("user", bank_id=bank_id, user_id=user_id)
-
-    def admin(self, bank_id: str = "bank-1") -> dict[str, str]:
-        """The header of an admin of a bank's users."""
-        return self.token("admin", bank_id=bank_id)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
         """Run ``device-ledger …`` to its end."""
