@@ -5,6 +5,7 @@ from contextlib import ExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi_swagger import patch_fastapi
 from starlette.exceptions import HTTPException
 from starlette.types import Lifespan
 
@@ -76,11 +77,16 @@ def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
     # Tried in this order: those that are called most come first.
     for room in (lookup, links, logins, device_list, netevia, banno, health):
         app.include_router(room.router)
+    # The page and its scripts come from here: tokens are pasted into it, and a bank may be offline.
+    patch_fastapi(
+        app, redirect_from_root_to_docs=False, swagger_ui_parameters={"persistAuthorization": False}
+    )
     describe(app)
     return app

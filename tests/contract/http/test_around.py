@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -176,4 +177,15 @@ async def test_openapi_tells_refusals_and_the_token_of_every_route(api: Installa
     for operation in ours:
         assert {"400", "403", "429", "503"} <= operation["responses"].keys()
         assert operation["security"] == [{"token": []}]
-    assert (await api.client.get("/docs")).status_code == 200
+
+
+async def test_the_page_of_the_document_takes_all_from_here_and_keeps_no_token(
+    api: Installation,
+) -> None:
+    page = (await api.client.get("/docs")).text
+    named = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
+    assert len(named) == 3
+    for one in named:
+        assert one.startswith("http://ledger.test/swagger/")
+        assert (await api.client.get(one)).status_code == 200
+    assert '"persistAuthorization": false' in page

@@ -13,7 +13,14 @@ from api.route import Demand, GuardedRoute
 from tests.support.installation import BANNO, Installation
 
 CALLERS = {callers.Bank, callers.Merchant, callers.User}
-OPEN_TO_ALL = {"/openapi.json", "/docs", "/healthz", "/readyz", "/metrics"}
+PAGE = {"/docs", "/swagger/swagger-ui-bundle.js", "/swagger/swagger-ui.css"}
+OPEN_TO_ALL = PAGE | {
+    "/swagger/favicon-32x32.png",
+    "/openapi.json",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+}
 LINK = {"customerId": "customer-1", "phrase": "Blue heron", "deviceId": "device-1"}
 DEVICE = {"customerId": "customer-1", "deviceId": "device-1"}
 

@@ -2,11 +2,11 @@
 
 import stat
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from device_ledger.settings import Settings
 from device_ledger.vault.keys import Keys, MasterKey
@@ -76,7 +76,7 @@ def test_a_server_that_does_not_answer_is_one_clear_line(tmp_path: Path) -> None
 
 def test_the_vault_never_shares_the_event_stores_database(tmp_path: Path) -> None:
     events = "postgresql://app@db/ledger"
-    for vault in ("postgresql://keys@db:5432/ledger", "host=db dbname=ledger user=x"):
+    for vault in ("postgresql://keys@db:5432/ledger", "postgres://x@db?dbname=ledger"):
         with pytest.raises(VaultStoreError, match="give the vault its own"):
             open_store(settings_of(tmp_path, event_store_url=events, vault_url=vault))
     own = settings_of(tmp_path, event_store_url=events, vault_url="postgresql://db/vault")
@@ -112,7 +112,9 @@ async def test_a_role_that_may_only_read_opens_the_vault_and_makes_no_key(
         grant = sql.SQL("GRANT SELECT ON data_keys, installation TO {}")
         connection.execute(grant.format(name))
         try:
-            url = make_conninfo(postgres_database, options=f"-c role={role}")
+            url = (
+                f"{postgres_database}?{urlencode({'options': f'-c role={role}'}, quote_via=quote)}"
+            )
             reader = Vault.open(settings_of(tmp_path, vault_url=url), KEYS)
             assert await reader.existing_keys([ANNA]) == {ANNA: key}
             with pytest.raises(VaultStoreError, match="InsufficientPrivilege"):
