@@ -15,6 +15,8 @@ from device_ledger.settings import Settings
 
 TOKEN_LENGTH_MAX: Final = 16_384
 TOKENS_KEPT_MAX: Final = 10_000
+CLOCK_SKEW_SECONDS: Final = 5
+"""How far ahead the issuer's clock may be: a fresh token must not be refused for its ``nbf``."""
 NAME_LENGTH_MAX: Final = 255
 """Characters of a subject (OpenID Connect Core 1.0, section 2) and of a client's name."""
 _SECONDS_MAX: Final = 253_402_300_799  # the end of the year 9999
@@ -95,10 +97,14 @@ class Verifier:
                 _OPTIONS,
                 audience=self._settings.audience,
                 issuer=self._source.issuer,
+                leeway=CLOCK_SKEW_SECONDS,
             )
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise _bad_token() from None
-        return _read_claims(claims, self._settings)
+        token = _read_claims(claims, self._settings)
+        if token.expires_at <= time.time():
+            raise _bad_token()
+        return token
 
 
 def _bearer(authorization: list[bytes]) -> bytes:

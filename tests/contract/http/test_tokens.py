@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from api import oidc
-from api.auth import Token, Verifier
+from api.auth import CLOCK_SKEW_SECONDS, Token, Verifier
 from api.errors import Refusal
 from api.oidc import OidcKeys
 from device_ledger.settings import Settings
@@ -169,6 +169,13 @@ async def test_a_login_time_that_is_no_time_is_none(
     issuer: Issuer, verifier: Verifier, told: object
 ) -> None:
     assert (await verify(verifier, issuer.token("ed", auth_time=told))).auth_time is None
+
+
+async def test_a_fresh_token_of_an_issuer_whose_clock_is_ahead_holds(
+    issuer: Issuer, verifier: Verifier
+) -> None:
+    ahead = issuer.token("ed", nbf=int(time.time()) + CLOCK_SKEW_SECONDS - 2)
+    assert (await verify(verifier, ahead)).subject
 
 
 async def test_a_token_without_signature_is_refused(issuer: Issuer, verifier: Verifier) -> None:
