@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import orjson
@@ -117,11 +118,15 @@ async def send_slowly(running: Running, records: list[KafkaRecord]) -> None:
 
 
 async def until_workers(running: Running, names: set[str]) -> dict[str, list[int]]:
-    """The partitions of each worker, once they are these workers and all have some."""
+    """The partitions of each worker, once these workers have some each, and all together.
+
+    In the middle of a rebalance the group shows some partitions as nobody's.
+    """
     while True:
         _, output, _ = await asyncio.to_thread(running.run, "status", "--json")
         held: dict[str, list[int]] = orjson.loads(output).get("workers", {})
-        if set(held) == names and all(held.values()):
+        every = sorted(chain(*held.values())) == list(range(PARTITIONS))
+        if set(held) == names and all(held.values()) and every:
             return held
 
 
