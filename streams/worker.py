@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, cast
 
 from faust.transport.consumer import Consumer
@@ -20,6 +20,9 @@ from streams.app import create_app
 
 EXPECTED = (StoreInUseError, BrokenChainError, *KAFKA_ERRORS)
 """What ends a worker with one line that says why."""
+
+STOP_SECONDS = 10.0
+"""How long the app may take to stop. What it leaves undone is read again: rows come first."""
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +63,15 @@ class Worker:
                 await self._app.start()
                 await self._work_until(stop)
             finally:
-                await self._app.stop()
+                await self._stop_app()
                 for projector in self._projectors.values():
                     await projector.close()
+
+    async def _stop_app(self) -> None:
+        """Stop the app. Where several agents crashed at once, Faust may wait for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._app.stop()
 
     async def _work_until(self, stop: asyncio.Event) -> None:
         keeping = asyncio.create_task(self._keep_up())
