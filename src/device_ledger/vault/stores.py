@@ -2,9 +2,10 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -12,6 +13,9 @@ from psycopg.conninfo import conninfo_to_dict
 from device_ledger.postgres import conninfo
 from device_ledger.settings import Settings
 from device_ledger.vault.store import COLUMNS, SCHEMA, Connection, Customer, Store, VaultStoreError
+
+WAL_SECONDS: Final = 10.0
+"""How long another process may keep a new file from being switched to write-ahead logging."""
 
 
 class SqliteStore(Store):
@@ -49,7 +53,8 @@ class SqliteStore(Store):
             isolation_level=None,
             check_same_thread=False,
         )
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+        _use_wal(connection)
+        for pragma in ("synchronous = FULL", "secure_delete = ON"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
@@ -101,6 +106,20 @@ class PostgresStore(Store):
         )
         banks, users = zip(*customers, strict=True)
         return list(connection.execute(query, (list(banks), list(users))))
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Turn write-ahead logging on. Of two that do so at once SQLite refuses one without waiting."""
+    deadline = time.monotonic() + WAL_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def open_store(settings: Settings) -> Store:
