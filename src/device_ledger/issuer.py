@@ -5,11 +5,9 @@ where ``DEVICE_LEDGER_EMBEDDED_ISSUER=1`` says so, and then serves on loopback a
 """
 
 import ipaddress
-import os
 import secrets
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
@@ -24,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from device_ledger.keyfile import write_once
 from device_ledger.settings import DEV_ISSUER, Settings
 
 Kind = Literal["bank", "merchant", "user", "admin", "security"]
@@ -141,18 +140,5 @@ def _needed(what: str, value: str) -> str:
 
 
 def _create(path: Path) -> None:
-    """Write a new key whole or not at all; one that another process made first stays."""
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    key = Ed25519PrivateKey.generate()
+    write_once(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
