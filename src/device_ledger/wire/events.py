@@ -91,7 +91,11 @@ class DeviceUnlinked(Common):
 
 
 class DeviceLoginSeen(Common):
-    """A login was seen on a device. Fields that the login didn't tell are absent."""
+    """A login was seen on a device. Fields that the login didn't tell are absent.
+
+    ``country`` (ISO 3166-1, two letters) and ``cell`` (the middle of a cell of half a degree,
+    ``+52.25+013.25``) are those of its address.
+    """
 
     registrationId: str
     keyGeneration: int
@@ -102,6 +106,8 @@ class DeviceLoginSeen(Common):
     sealedName: NotRequired[str]
     addressToken: NotRequired[str]
     sealedAddress: NotRequired[str]
+    country: NotRequired[str]
+    cell: NotRequired[str]
 
 
 class DeviceDeactivated(Common):

@@ -6,7 +6,15 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 EVENTS: Final = "device-ledger.events.v1"
+ACCESS: Final = "device-ledger.access.v1"
+ALERTS: Final = "device-ledger.alerts.v1"
+CHECKPOINTS: Final = "device-ledger.checkpoints.v1"
+PROGRESS: Final = "device-ledger.progress.v1"
+"""How far the relay is: records are of use for a moment only."""
 DEAD_LETTERS: Final = "device-ledger.dead-letters.v1"
+
+SINGLE: Final = (ACCESS, ALERTS, CHECKPOINTS, PROGRESS, DEAD_LETTERS)
+"""Topics of one partition: its order is the order of the log."""
 
 _KEPT_FOR_EVER: Final = {
     "cleanup.policy": "delete",
@@ -14,6 +22,7 @@ _KEPT_FOR_EVER: Final = {
     "retention.bytes": "-1",
     "unclean.leader.election.enable": "false",
 }
+_KEPT_FOR_AN_HOUR: Final = _KEPT_FOR_EVER | {"retention.ms": "3600000"}
 
 
 async def ensure_topics(
@@ -28,8 +37,9 @@ async def ensure_topics(
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
-        for name, count in ((EVENTS, partitions), (DEAD_LETTERS, 1)):
-            await _ensure(admin, name, count, replication_factor)
+        await _ensure(admin, EVENTS, partitions, replication_factor)
+        for name in SINGLE:
+            await _ensure(admin, name, 1, replication_factor)
         [found] = await admin.describe_topics([EVENTS])
         if len(found["partitions"]) != partitions:
             raise RuntimeError(
@@ -47,7 +57,7 @@ async def _ensure(
         name=name,
         num_partitions=partitions,
         replication_factor=replication_factor,
-        topic_configs=dict(_KEPT_FOR_EVER),
+        topic_configs=dict(_KEPT_FOR_AN_HOUR if name == PROGRESS else _KEPT_FOR_EVER),
     )
     response = await admin.create_topics([topic])
     for _, code, *_ in response.topic_errors:
