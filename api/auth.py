@@ -27,12 +27,14 @@ _OPTIONS: Final[Any] = {"require": ["exp", "iss", "aud", "sub"], "verify_iat": F
 class Token:
     """What a verified token says; a claim that is absent or no text is the empty string.
 
-    ``expires_at`` and ``auth_time`` are seconds since 1970.
+    ``expires_at`` and ``auth_time`` are seconds since 1970. ``claims_bank`` tells a token that has
+    no claim of a bank from one whose claim is no text.
     """
 
     subject: str
     client: str
     bank_id: str
+    claims_bank: bool
     merchant_id: str
     user_id: str
     scopes: frozenset[str]
@@ -149,6 +151,7 @@ def _read_claims(claims: Mapping[str, Any], settings: Settings) -> Token:
         subject=subject,
         client=client,
         bank_id=_text(claims.get(settings.claim_bank_id)),
+        claims_bank=settings.claim_bank_id in claims,
         merchant_id=_text(claims.get(settings.claim_merchant_id)),
         user_id=_text(claims.get(settings.claim_user_id)),
         scopes=_words(claims.get(settings.claim_scope)),

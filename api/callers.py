@@ -77,27 +77,27 @@ class User(Caller):
 
 
 def _bank(token: Token, _services: Services) -> Bank:
-    _demand_scope(token, MANAGE)
+    demand_scope(token, MANAGE)
     bank_id = _bank_id(token)
     return Bank(f"bank\0{bank_id}", token.subject, token.client, bank_id)
 
 
 def _merchant(token: Token, services: Services) -> Merchant:
-    _demand_scope(token, LOOKUP)
-    if not _is_name(token.merchant_id):
-        raise _forbidden("The token names no merchant")
+    demand_scope(token, LOOKUP)
+    if not is_name(token.merchant_id):
+        raise forbidden("The token names no merchant")
     key = f"merchant\0{token.merchant_id}"
     services.quotas.unknown.require(key)
     return Merchant(key, token.subject, token.client, token.merchant_id)
 
 
 def _own_user(token: Token, services: Services, *scopes: str) -> User:
-    _demand_scope(token, *scopes)
+    demand_scope(token, *scopes)
     bank_id = _bank_id(token)
     try:
         name = customer_id(token.user_id)
     except InvalidValueError:
-        raise _forbidden("The token names no user") from None
+        raise forbidden("The token names no user") from None
     user_id = services.tokens.user_id(bank_id, name)
     # A UUID may be a user ID that was derived: then nobody here knows the customer ID.
     ref = CustomerRef(bank_id, user_id, None if is_uuid(name) else name)
@@ -111,7 +111,7 @@ def _user_of_path(token: Token, services: Services, wanted: str, *scopes: str) -
         if user.user_id == wanted:
             return user
     if ADMIN_PERMISSION not in token.permissions:
-        raise _forbidden(ANOTHER_USER)
+        raise forbidden(ANOTHER_USER)
     bank_id = _bank_id(token)
     key = f"admin\0{bank_id}\0{token.subject}"
     return User(key, token.subject, token.client, CustomerRef(bank_id, wanted))
@@ -131,30 +131,33 @@ def _demand_fresh_login(token: Token, settings: Settings) -> None:
     raise Refusal(401, "step-up", STEP_UP, {"WWW-Authenticate": ", ".join(parts)})
 
 
-def _demand_scope(token: Token, *any_of: str) -> None:
+def demand_scope(token: Token, *any_of: str) -> None:
+    """Refuse with 403 a token that has none of these scopes; the last one is asked for."""
     if token.scopes.isdisjoint(any_of):
         header = f'Bearer error="insufficient_scope", scope="{any_of[-1]}"'
-        raise _forbidden("The token lacks the scope for this", {"WWW-Authenticate": header})
+        raise forbidden("The token lacks the scope for this", {"WWW-Authenticate": header})
 
 
 def _bank_id(token: Token) -> str:
-    if not _is_name(token.bank_id):
-        raise _forbidden("The token names no bank")
+    if not is_name(token.bank_id):
+        raise forbidden("The token names no bank")
     return token.bank_id
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether a claim can be a bank's or merchant's ID."""
     return 1 <= len(text) <= NAME_LENGTH_MAX and text.isprintable()
 
 
-def _forbidden(message: str, headers: dict[str, str] | None = None) -> Refusal:
+def forbidden(message: str, headers: dict[str, str] | None = None) -> Refusal:
+    """403, in these words."""
     return Refusal(403, "forbidden", message, headers)
 
 
 AnyCaller = TypeVar("AnyCaller", bound=Caller)
 
 
-async def _admit(
+async def admit(
     request: Request, quota: Quota, check: Callable[[Token, Services], AnyCaller]
 ) -> AnyCaller:
     """The caller that a check makes of the request's token, counted.
@@ -172,22 +175,22 @@ async def _admit(
 
 
 async def _bank_command(request: Request) -> Bank:
-    return await _admit(request, services_of(request).quotas.commands, _bank)
+    return await admit(request, services_of(request).quotas.commands, _bank)
 
 
 async def _bank_read(request: Request) -> Bank:
-    return await _admit(request, services_of(request).quotas.lookups, _bank)
+    return await admit(request, services_of(request).quotas.lookups, _bank)
 
 
 async def _merchant_lookup(request: Request) -> Merchant:
-    return await _admit(request, services_of(request).quotas.lookups, _merchant)
+    return await admit(request, services_of(request).quotas.lookups, _merchant)
 
 
 async def _own_read(request: Request) -> User:
     def check(token: Token, services: Services) -> User:
         return _own_user(token, services, READ_OWN, REMOVE_OWN)
 
-    return await _admit(request, services_of(request).quotas.lookups, check)
+    return await admit(request, services_of(request).quotas.lookups, check)
 
 
 async def _own_removal(request: Request) -> User:
@@ -196,7 +199,7 @@ async def _own_removal(request: Request) -> User:
         _demand_fresh_login(token, services.settings)
         return user
 
-    return await _admit(request, services_of(request).quotas.commands, check)
+    return await admit(request, services_of(request).quotas.commands, check)
 
 
 UserId = Annotated[
@@ -214,7 +217,7 @@ async def _read_of_user(request: Request, user_id: UserId) -> User:
     def check(token: Token, services: Services) -> User:
         return _user_of_path(token, services, user_id.lower(), READ_OWN, REMOVE_OWN)
 
-    return await _admit(request, services_of(request).quotas.lookups, check)
+    return await admit(request, services_of(request).quotas.lookups, check)
 
 
 async def _removal_of_user(request: Request, user_id: UserId) -> User:
@@ -223,7 +226,7 @@ async def _removal_of_user(request: Request, user_id: UserId) -> User:
         _demand_fresh_login(token, services.settings)
         return user
 
-    return await _admit(request, services_of(request).quotas.commands, check)
+    return await admit(request, services_of(request).quotas.commands, check)
 
 
 BankCaller = Annotated[Bank, Demand(_bank_command, of_caller=True)]

@@ -11,6 +11,7 @@ from api.errors import (
     STEP_UP,
     TRY_AGAIN,
     Family,
+    Refusal,
 )
 
 Words = Mapping[int, tuple[str, str]]
@@ -42,7 +43,8 @@ def errors(
     told: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         description, message = (words or {}).get(status) or _WORDS[status]
-        example = {"example": family.content(status, message)}
+        refusal = Refusal(status, f"http-{status}", message)
+        example = {"example": family.content(status, refusal)}
         content = {"application/json": example}
         told[status] = {"model": model, "description": description, "content": content}
     if 422 not in told:

@@ -43,16 +43,38 @@ _PHRASES: Final[Mapping[int, str]] = {
 }
 
 
+_TITLES: Final[Mapping[int, str]] = {
+    400: "Bad request",
+    401: "Not authenticated",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Body too large",
+    429: "Too many requests",
+    500: "Failure",
+    503: "Not available",
+}
+
+
 class Refusal(Exception):  # noqa: N818 - what a caller gets, be it anyone's error or not
     """A request is refused: HTTP status, words for the caller, headers.
 
-    ``code`` names the reason for the audit trail and the logs; no field carries a caller's value.
+    ``code`` names the reason for the audit trail and the logs, ``field`` what of the request breaks
+    a rule; nothing carries a caller's value.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        field: str | None = None,
     ) -> None:
         super().__init__(code)
+        self.field = field
         self.status = status
         self.code = code
         self.message = message
@@ -70,7 +92,7 @@ class Family:
     """The paths below ``prefix`` and how their errors look."""
 
     prefix: str
-    content: Callable[[int, str], object]
+    content: Callable[[int, Refusal], object]
     media_type: str = "application/json"
     statuses: Mapping[int, int] = field(default_factory=dict)
 
@@ -79,24 +101,32 @@ class Family:
         status = refusal.status
         if refusal.code != "step-up":
             status = self.statuses.get(status, status)
-        content = orjson.dumps(self.content(status, refusal.message))
+        content = orjson.dumps(self.content(status, refusal))
         return Response(content, status, refusal.headers, self.media_type)
 
 
-def _peere(status: int, message: str) -> object:
-    return {"statusCode": status, "success": False, "message": message}
+def _peere(status: int, refusal: Refusal) -> object:
+    return {"statusCode": status, "success": False, "message": refusal.message}
 
 
-def _netevia(_status: int, message: str) -> object:
-    return {"message": message}
+def _netevia(_status: int, refusal: Refusal) -> object:
+    return {"message": refusal.message}
 
 
-def _banno(_status: int, message: str) -> object:
-    return message
+def _banno(_status: int, refusal: Refusal) -> object:
+    return refusal.message
 
 
-def _problem(status: int, message: str) -> object:
-    return {"type": "about:blank", "title": message, "status": status}
+def _problem(status: int, refusal: Refusal) -> object:
+    """A problem of RFC 9457; ``code`` and ``field`` are members of ours."""
+    problem: dict[str, object] = {
+        "type": f"urn:device-ledger:problem:{refusal.code}",
+        "title": _TITLES.get(status, "Refused"),
+        "status": status,
+        "detail": refusal.message,
+        "code": refusal.code,
+    }
+    return problem | ({"field": refusal.field} if refusal.field else {})
 
 
 PEERE: Final = Family("/", _peere)
@@ -146,7 +176,15 @@ async def on_unavailable(request: Request, error: Exception) -> Response:
 async def on_invalid_request(request: Request, error: Exception) -> Response:
     """Exception handler of requests that don't fit their schema: 400, naming the field only."""
     first = cast("RequestValidationError", error).errors()[0]
-    return response_to(request.scope, Refusal(400, "bad-input", _message(first)))
+    refusal = Refusal(400, "bad-input", _message(first), field=_field(first))
+    return response_to(request.scope, refusal)
+
+
+def _field(problem: Mapping[str, Any]) -> str | None:
+    """The field's name, with those of the objects around it; none where it isn't known."""
+    if problem["type"] in _WORDS:
+        return None
+    return ".".join(part for part in problem["loc"][1:] if isinstance(part, str)) or None
 
 
 def _message(problem: Mapping[str, Any]) -> str:
@@ -155,7 +193,7 @@ def _message(problem: Mapping[str, Any]) -> str:
     An unknown field's name is the caller's own text, so it isn't repeated either.
     """
     kind, location = problem["type"], problem["loc"]
-    name = ".".join(part for part in location[1:] if isinstance(part, str))
+    name = _field(problem)
     if kind in _WORDS:
         return _WORDS[kind]
     if not name:

@@ -6,6 +6,8 @@ from typing import Any
 import orjson
 from fastapi import FastAPI
 
+from api.security import problems
+
 DESCRIPTION = """\
 An event-sourced registry of the devices that banks' customers use.
 
@@ -32,7 +34,11 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = of_the_framework()
-            document.setdefault("components", {})["securitySchemes"] = {"token": _SCHEME}
+            components = document.setdefault("components", {})
+            components["securitySchemes"] = {"token": _SCHEME}
+            components.setdefault("schemas", {})[problems.SCHEMA] = (
+                problems.Problem.model_json_schema()
+            )
             for path in document["paths"].values():
                 for operation in path.values():
                     if "operations" not in operation["tags"]:

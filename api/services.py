@@ -34,6 +34,7 @@ class Quotas:
         self.commands = Quota("commands", settings.rate_commands)
         self.lookups = Quota("lookups", settings.rate_lookups)
         self.unknown = Quota("unknown-lookups", settings.rate_unknown_lookups)
+        self.security = Quota("security", settings.rate_security)
 
 
 @dataclass(frozen=True, slots=True)

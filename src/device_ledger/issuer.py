@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from device_ledger.keyfile import write_once
 from device_ledger.settings import DEV_ISSUER, Settings
 
-Kind = Literal["bank", "merchant", "user", "admin", "security"]
+Kind = Literal["bank", "merchant", "user", "admin", "security", "lead"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 LIFETIME_SECONDS_MAX: Final = 3600
 
@@ -34,7 +34,8 @@ _SCOPES: Final[Mapping[Kind, str]] = {
     "merchant": "devices.lookup",
     "user": "https://api.banno.com/consumer/auth/devices.readwrite",
     "admin": "",
-    "security": "security.audit security.manage",
+    "security": "security.audit",
+    "lead": "security.audit security.manage",
 }
 
 
@@ -113,7 +114,7 @@ class EmbeddedIssuer:
         names = self._settings
         if kind == "merchant":
             return {names.claim_merchant_id: _needed("merchant ID", merchant_id)}
-        if kind == "security":
+        if kind in {"security", "lead"}:
             return {names.claim_bank_id: bank_id} if bank_id else {}
         claims: dict[str, Any] = {names.claim_bank_id: _needed("bank ID", bank_id)}
         if kind == "user":

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     rate_unknown_lookups: int = Field(
         1_000, ge=1, description="Lookups of unknown devices a caller may make a minute."
     )
+    rate_security: int = Field(
+        3_000, ge=1, description="Calls a security officer may make a minute."
+    )
     max_active_devices: int = Field(500, ge=1, description="Active devices a customer may have.")
     log_level: str = Field(
         "INFO",

@@ -51,6 +51,7 @@ def test_a_token_says_what_its_kind_may(issuer: EmbeddedIssuer) -> None:
         "user": claims_of(issuer, issuer.mint("user", bank_id="b", user_id="u")),
         "admin": claims_of(issuer, issuer.mint("admin", bank_id="b")),
         "security": claims_of(issuer, issuer.mint("security")),
+        "lead": claims_of(issuer, issuer.mint("lead", bank_id="b")),
     }
     timed = ("iat", "nbf", "exp", "auth_time", "jti", "iss", "aud")
     assert {
@@ -66,7 +67,12 @@ def test_a_token_says_what_its_kind_may(issuer: EmbeddedIssuer) -> None:
             "permissions": ["Manage security settings"],
             "scope": "",
         },
-        "security": {"sub": "dev-security", "scope": "security.audit security.manage"},
+        "security": {"sub": "dev-security", "scope": "security.audit"},
+        "lead": {
+            "sub": "dev-lead",
+            "bank_id": "b",
+            "scope": "security.audit security.manage",
+        },
     }
 
 

@@ -8,11 +8,11 @@ import typer
 from device_ledger.cli.errors import USAGE, CliError
 
 Kind = Annotated[
-    Literal["bank", "merchant", "user", "admin", "security"],
+    Literal["bank", "merchant", "user", "admin", "security", "lead"],
     typer.Argument(help="The kind of caller that the token is for."),
 ]
 BankId = Annotated[
-    str, typer.Option(help="The bank: for bank, user and admin; narrows security to it.")
+    str, typer.Option(help="The bank: for bank, user and admin; narrows security and lead to it.")
 ]
 MerchantId = Annotated[str, typer.Option(help="The merchant: for merchant.")]
 UserId = Annotated[
@@ -30,6 +30,7 @@ _NEEDED: dict[str, list[str]] = {
     "user": ["bank-id", "user-id"],
     "admin": ["bank-id"],
     "security": [],
+    "lead": [],
 }
 
 
@@ -54,6 +55,12 @@ def token(  # noqa: PLR0917 - the command line calls it by name
     `device-ledger token user --bank-id bank-1 --user-id customer-1`
 
     An admin does so for any user of a bank: `device-ledger token admin --bank-id bank-1`
+
+    A security officer reads the audit trail and replays it, of one bank with --bank-id, else of
+    all: `device-ledger token security`
+
+    A security lead also acknowledges alerts, reveals sealed values and erases customers:
+    `device-ledger token lead`
     """
     from device_ledger.issuer import EmbeddedIssuer, IssuerError
     from device_ledger.settings import settings

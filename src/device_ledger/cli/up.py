@@ -158,7 +158,7 @@ def _tell(line: str) -> None:
 
 
 def _greet(settings: Settings) -> None:
-    """Print the address, a token for each kind of caller, and three calls to make."""
+    """Print the address, a token for each kind of caller, and four calls to make."""
     import typer
 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -180,20 +180,24 @@ def _calls(address: str, settings: Settings) -> str:
         "USER": issuer.mint("user", bank_id=bank, user_id=customer),
         "ADMIN": issuer.mint("admin", bank_id=bank),
         "SECURITY": issuer.mint("security"),
+        "LEAD": issuer.mint("lead"),
     }
     link = f'{{"customerId":"{customer}","phrase":"blue heron at dusk","deviceId":"phone-1"}}'
     lookup = '{"deviceId":"phone-1"}'
     json = "-H 'Content-Type: application/json' -d"
+    search = f'{{"bankId":"{bank}","limit":5}}'
     calls = [
         f"curl {address}/v1/bank/customer/device/link {json} '{link}' {_bearer('BANK')}",
         f"curl {address}/v1/customer/device/lookup {json} '{lookup}' {_bearer('MERCHANT')}",
         f"curl {address}/settings/devices {_bearer('USER')}",
+        f"curl {address}/v1/security/audit/search {json} '{search}' {_bearer('SECURITY')}",
     ]
     return "\n".join(
         [
             "\nTokens for trying it out, good for an hour (`device-ledger token` makes others):\n",
             *(f"{name}_TOKEN={token}" for name, token in tokens.items()),
-            "\nA bank links a device; a moment later a merchant looks it up, its user lists it:\n",
+            "\nA bank links a device; a moment later a merchant looks it up, its user lists it,",
+            "and a security officer sees who did what, the newest first:\n",
             *calls,
         ]
     )

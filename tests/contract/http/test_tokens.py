@@ -51,6 +51,7 @@ async def test_a_token_says_who_calls(issuer: Issuer, verifier: Verifier) -> Non
         subject="service-1",
         client="client-1",
         bank_id="bank-1",
+        claims_bank=True,
         merchant_id="",
         user_id="service-1",
         scopes=frozenset({"devices.manage"}),

@@ -1,0 +1,1 @@
+"""Routes that a bank's, or the operator's, security team calls."""
