@@ -1,7 +1,6 @@
 """The relay on a real Kafka: every event once after dropping repeats, in order, whatever dies."""
 
 import asyncio
-import os
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,9 +17,9 @@ from device_ledger.settings import Settings
 from device_ledger.wire.codec import CONTENT_TYPE_HEADER
 from device_ledger.wire.topics import EVENTS
 from tests.conftest import AnyStore
-from tests.samples.commands import another_customer, another_device, link, receipt
 from tests.support.events_topic import records_of, remake
 from tests.support.published import published, without_topics
+from tests.support.relaying import relay, write
 from tests.support.topic_check import problems, stored_events
 
 
@@ -40,23 +39,6 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     ledger = Ledger.open(settings)
     yield ledger
     ledger.close()
-
-
-def write(ledger: Ledger, count: int) -> None:
-    devices = [another_device() for _ in range(count)]
-    futures = [
-        ledger.submit(link(another_customer(), device, phrase=device.token), receipt())
-        for device in devices
-    ]
-    assert {one.result(60).status for one in futures} == {"done"}
-
-
-def relay(settings: Settings, servers: str, home: Path | None = None) -> Child:
-    environment = dict(os.environ) | {
-        "KAFKA_BOOTSTRAP_SERVERS": servers,
-        "DEVICE_LEDGER_EVENT_STORE_URL": settings.event_store_url.get_secret_value(),
-    }
-    return Child("relay", home or settings.home, environment)
 
 
 @asynccontextmanager

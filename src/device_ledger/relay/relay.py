@@ -8,7 +8,9 @@ is thrown away unflushed and the next one reads the tails again.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -16,6 +18,7 @@ from eventsourcing.persistence import Notification
 
 from device_ledger.ledger.ledger import EventStore
 from device_ledger.relay.lease import Lease, take_lease
+from device_ledger.relay.progress import ProgressTeller
 from device_ledger.relay.tails import (
     RelayRefusedError,
     Tail,
@@ -37,7 +40,7 @@ from device_ledger.wire.events import EVENT_TYPES
 log = logging.getLogger(__name__)
 
 BATCH_MAX = 500
-IDLE_SECONDS = 1.0
+IDLE_SECONDS = 0.75
 PAUSE_SECONDS = 0.5
 
 
@@ -106,11 +109,25 @@ async def _session(
         )
         await producer.start()
         try:
-            session = Session(events, lease, producer, tails)
+            progress = ProgressTeller(producer)
+            session = Session(events, lease, producer, tails, progress)
             ready()
-            await session.run(reader)
+            await _first_to_end(session.run(reader), progress.run())
         finally:
             await _throw_away(producer)
+
+
+async def _first_to_end(*running: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends; that one's exception is raised, the others are cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in running]
+    try:
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for one in ended:
+            one.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _throw_away(producer: AIOKafkaProducer) -> None:
@@ -128,21 +145,26 @@ class Session:
         lease: Lease,
         producer: AIOKafkaProducer,
         tails: dict[int, Tail],
+        progress: ProgressTeller,
     ) -> None:
         self._events = events
         self._lease = lease
         self._producer = producer
         self._tails = tails
+        self._progress = progress
         self._after = self._start()
 
     async def run(self, reader: AIOKafkaConsumer) -> None:
         """Relay until something is wrong."""
         while True:
+            asked = datetime.now(UTC)
             batch = await asyncio.to_thread(self._next)
             if batch:
                 await self._produce(batch)
                 self._after = batch[-1].id
-            elif not await self._lease.changed(IDLE_SECONDS):
+            behind = len(batch) == BATCH_MAX
+            self._progress.moved(self._after, _recorded_at(batch[-1]) if behind else asked)
+            if not batch and not await self._lease.changed(IDLE_SECONDS):
                 await self._check_ends(reader)
 
     def _start(self) -> int:
@@ -196,6 +218,10 @@ class Session:
         for partition, end in ends.items():
             number = partition.partition
             _check_offset(number, self._tails[number].next_offset, end)
+
+
+def _recorded_at(stored: Notification) -> datetime:
+    return datetime.fromisoformat(orjson.loads(stored.state)["time"])
 
 
 def _check_offset(partition: int, due: int, found: int) -> None:
