@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from device_ledger.cli.tether import SUPERVISOR_FD
 from device_ledger.ready import is_ready, ready_file
+from device_ledger.tether import SUPERVISOR_FD
 
 LOG_SIZE: Final = 10_000_000
 """Bytes from which a log is put aside when its process starts; three old ones are kept."""
@@ -22,7 +22,7 @@ class Child:
     """``device-ledger <name>`` on a home, or another command that tells when it is ready.
 
     It ends when this process does, however that ends: it reads a pipe that only this process
-    holds open (``device_ledger.cli.tether``).
+    holds open (``device_ledger.tether``).
     """
 
     def __init__(

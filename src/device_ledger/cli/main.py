@@ -20,9 +20,9 @@ from device_ledger.cli.relay import relay
 from device_ledger.cli.simulate import simulate
 from device_ledger.cli.status import status
 from device_ledger.cli.streams import streams
-from device_ledger.cli.tether import watch_supervisor
 from device_ledger.cli.token import token
 from device_ledger.cli.up import up
+from device_ledger.tether import watch_supervisor
 
 
 class Commands(TyperGroup):

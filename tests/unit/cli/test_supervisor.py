@@ -17,7 +17,7 @@ from device_ledger.cli.supervisor import Part, Supervisor
 SERVES = """
 import os, signal, sys
 from pathlib import Path
-from device_ledger.cli.tether import watch_supervisor
+from device_ledger.tether import watch_supervisor
 from device_ledger.ready import ready
 
 name, home = sys.argv[1], Path(os.environ["DEVICE_LEDGER_HOME"])

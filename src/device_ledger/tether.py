@@ -1,4 +1,4 @@
-"""A child of ``device-ledger up`` doesn't outlive it, however it ends.
+"""A child of ours doesn't outlive the process that started it, however that ends.
 
 The supervisor holds one end of a pipe and writes nothing; a child reads the other. The end of the
 file means that the supervisor is gone, killed without a word: then the child stops as on SIGTERM.
