@@ -16,6 +16,9 @@ from api.oidc import EmbeddedKeys, KeySource, OidcKeys
 from api.position import PositionCodec
 from api.rates import Quota
 from api.readiness import Check, Readiness, in_thread
+from api.recorder import Recorder, open_recorder
+from api.spool import Spool, open_spool
+from device_ledger.geo import Geo
 from device_ledger.issuer import EmbeddedIssuer
 from device_ledger.ledger.ledger import Ledger
 from device_ledger.settings import DEV_ISSUER, Settings
@@ -44,7 +47,9 @@ class Stores:
     ledger: Ledger
     vault: Vault
     tokens: TokenKey
+    geo: Geo
     issuer: EmbeddedIssuer | None
+    spool: Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,9 @@ class Services:
     ledger: Ledger
     vault: Vault
     tokens: TokenKey
+    geo: Geo
     models: ReadModels
+    recorder: Recorder
     positions: PositionCodec
     cursors: CursorCodec
     verifier: Verifier
@@ -76,16 +83,19 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
     Raises:
         KeyLoadingError: a key of the installation can't be used.
         IssuerError: the embedded issuer's key can't be used.
-        StoreRefusedError: the event store can't be opened for writing here.
+        GeoError: a geo file that the settings name can't be used.
+        StoreRefusedError: the event store or the spool can't be opened for writing here.
         VaultStoreError: the vault's store can't be used.
     """
     keys = _keys(settings)
     issuer = EmbeddedIssuer.open(settings) if settings.embedded_issuer else None
+    geo = Geo.open(settings)
     vault = Vault.open(settings, keys)
     try:
         ledger = Ledger.open(settings)
         try:
-            yield Stores(ledger, vault, keys.token, issuer)
+            with open_spool(settings.home, settings.access_spool_bytes) as spool:
+                yield Stores(ledger, vault, keys.token, geo, issuer, spool)
         finally:
             ledger.close()
     finally:
@@ -99,21 +109,26 @@ async def open_services(
     """Open what is read from, and put everything together."""
     models = await open_read_models(settings)
     identity = stores.ledger.identity
-    async with httpx.AsyncClient(timeout=5) as client:
+    async with (
+        httpx.AsyncClient(timeout=5) as client,
+        open_recorder(settings.brokers, stores.spool, metrics) as recorder,
+    ):
         try:
             yield Services(
                 settings=settings,
                 ledger=stores.ledger,
                 vault=stores.vault,
                 tokens=stores.tokens,
+                geo=stores.geo,
                 models=models,
+                recorder=recorder,
                 positions=PositionCodec(
                     stores.tokens.derive("position"), identity.ledger_id, identity.epoch
                 ),
                 cursors=CursorCodec(stores.tokens.derive("cursor")),
                 verifier=Verifier(settings, _key_source(settings, stores.issuer, client)),
                 quotas=Quotas(settings),
-                readiness=_readiness(settings, stores.ledger, models),
+                readiness=_readiness(settings, stores.ledger, models, recorder),
                 metrics=metrics,
             )
         finally:
@@ -138,7 +153,9 @@ def _key_source(
     return OidcKeys(settings.issuer, client)
 
 
-def _readiness(settings: Settings, ledger: Ledger, models: ReadModels) -> Readiness:
+def _readiness(
+    settings: Settings, ledger: Ledger, models: ReadModels, recorder: Recorder
+) -> Readiness:
     async def kafka() -> bool:
         host, _, port = settings.brokers.split(",")[0].rpartition(":")
         _, writer = await asyncio.open_connection(host, int(port))
@@ -152,5 +169,9 @@ def _readiness(settings: Settings, ledger: Ledger, models: ReadModels) -> Readin
 
         return is_readable
 
-    helpful = {"kafka": kafka} | {name: read_model(name) for name in READ_MODELS}
+    async def access_log() -> bool:
+        return recorder.is_whole
+
+    helpful: dict[str, Check] = {"kafka": kafka, "access-log": access_log}
+    helpful |= {name: read_model(name) for name in READ_MODELS}
     return Readiness({"event-store": in_thread(ledger.heads)}, helpful)

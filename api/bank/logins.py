@@ -10,7 +10,14 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
 from api.callers import BankCaller
-from api.commands import IdempotencyKey, Sealer, context_of, customer_of, submit_or_refuse
+from api.commands import (
+    IdempotencyKey,
+    Sealer,
+    context_of,
+    customer_of,
+    submit_or_refuse,
+    submit_sealed,
+)
 from api.peere import Body, CustomerId, DeviceId, Outcome, answer, errors
 from api.route import GuardedRoute
 from api.services import Services, services_of
@@ -18,6 +25,7 @@ from api.user_agent import describe
 from device_ledger.domain.customer.deactivate import DeactivateDevice
 from device_ledger.domain.customer.login_seen import SeeLogin, Seen
 from device_ledger.domain.customer.state import CustomerRef
+from device_ledger.geo import NOWHERE
 
 router = APIRouter(prefix="/v1/bank/customer/device", tags=["bank"], route_class=GuardedRoute)
 
@@ -136,17 +144,19 @@ async def login_seen(
     """Registers the device at its first login. It links nothing."""
     services = services_of(request)
     customer = customer_of(services, bank.bank_id, body.customerId)
-    sealer = await Sealer.of(services, customer)
     context = context_of(request, bank)
-    command = SeeLogin(
-        customer=customer,
-        context=context,
-        device=sealer.device(body.deviceId),
-        seen_at=body.seenAt or context.at,
-        seen=_seen(services, customer, sealer, body),
-        max_active_devices=services.settings.max_active_devices,
-    )
-    done = await submit_or_refuse(request, command, bank, key)
+
+    def command(sealer: Sealer) -> SeeLogin:
+        return SeeLogin(
+            customer=customer,
+            context=context,
+            device=sealer.device(body.deviceId),
+            seen_at=body.seenAt or context.at,
+            seen=_seen(services, customer, sealer, body),
+            max_active_devices=services.settings.max_active_devices,
+        )
+
+    done = await submit_sealed(request, command, customer, bank, key)
     return answer("Device login recorded", done.details)
 
 
@@ -177,6 +187,7 @@ def _seen(services: Services, customer: CustomerRef, sealer: Sealer, body: Login
     kind = body.deviceType or (told.device_type if told else "Unknown")
     bank_id, user_id = customer.bank_id, customer.user_id
     address = body.ipAddress
+    where = services.geo.locate(address) if address else NOWHERE
     return Seen(
         device_type=None if kind == "Unknown" and not body.deviceType else kind,
         info=(info if body.deviceInfo else dict(told.info) if told else {}) or None,
@@ -184,4 +195,6 @@ def _seen(services: Services, customer: CustomerRef, sealer: Sealer, body: Login
         sealed_name=sealer.seal("deviceName", name) if name else None,
         address_token=services.tokens.address(address) if address else None,
         sealed_address=sealer.seal("ipAddress", address) if address else None,
+        country=where.country,
+        cell=where.cell,
     )

@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     kafka_replication_factor: int = Field(
         1, ge=1, description="Copies of each partition that topics are made with."
     )
+    access_spool_bytes: int = Field(
+        64 << 20,
+        ge=0,
+        description="Bytes of access records that an API process keeps on disk while Kafka is"
+        " away; once they are full, what can't be recorded is answered 503.",
+    )
     partitions: int = Field(
         8, ge=1, le=256, description="Partitions of the events topic; fixed at first start."
     )
@@ -86,6 +92,16 @@ class Settings(BaseSettings):
         3_000, ge=1, description="Calls a security officer may make a minute."
     )
     max_active_devices: int = Field(500, ge=1, description="Active devices a customer may have.")
+    geo_file: Path | None = Field(
+        None,
+        description="MaxMind DB file (GeoIP2, GeoLite2, DB-IP) that tells where a login's address"
+        " is; by default DB-IP's City Lite of April 2023.",
+    )
+    geo_overlay_file: Path | None = Field(
+        None,
+        description="CSV file (`network,country,latitude,longitude`) of networks that the geo file"
+        " doesn't know: one's own, branches.",
+    )
     log_level: str = Field(
         "INFO",
         pattern="(?i)^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",

@@ -30,6 +30,7 @@ def api() -> None:
     """
     from eventsourcing.persistence import PersistenceError
 
+    from device_ledger.geo import GeoError
     from device_ledger.issuer import IssuerError
     from device_ledger.ledger.stores import StoreRefusedError
     from device_ledger.logs import configure_logs
@@ -43,7 +44,7 @@ def api() -> None:
     configure_logs(chosen.log_level)
     try:
         _serve(chosen, listening)
-    except (IssuerError, KeyLoadingError, StoreRefusedError, VaultStoreError) as error:
+    except (GeoError, IssuerError, KeyLoadingError, StoreRefusedError, VaultStoreError) as error:
         raise CliError(str(error)) from error
     except PersistenceError as error:
         raise CliError(f"the event store can't be used: {type(error).__name__}") from error

@@ -117,12 +117,22 @@ def _parts(settings: Settings, lock: int) -> list[Part]:
     environment = dict(os.environ)
     if not settings.issuer:
         environment["DEVICE_LEDGER_EMBEDDED_ISSUER"] = "1"
+        environment.setdefault("DEVICE_LEDGER_GEO_OVERLAY_FILE", _simulated_networks(settings))
 
     def part(name: str, *needs: str) -> Part:
         return Part(Child(name, settings.home.resolve(), environment, inherited=(lock,)), needs)
 
     broker = [] if settings.kafka_bootstrap_servers else [part("broker")]
     return [*broker, part("api"), part("relay", "broker", "api"), part("streams", "relay")]
+
+
+def _simulated_networks(settings: Settings) -> str:
+    """A file that tells where the addresses of ``device-ledger simulate`` are."""
+    from device_ledger.simulation.networks import write_overlay
+
+    file = settings.home.resolve() / "run" / "simulated-networks.csv"
+    write_overlay(file)
+    return str(file)
 
 
 class _Waiting:

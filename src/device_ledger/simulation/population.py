@@ -9,6 +9,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
+from typing import Final
 from uuid import UUID
 
 from device_ledger.simulation.clients import Client, some_client
@@ -26,7 +27,7 @@ _NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Ida", "Jon", "Kim"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A city, its network and its distance to UTC; AS numbers are those of RFC 5398."""
+    """A city in degrees, its network, its distance to UTC; AS numbers are those of RFC 5398."""
 
     country: str
     region: str
@@ -34,26 +35,28 @@ class Place:
     asn: int
     utc_offset: timedelta
     subnet: int
+    latitude: float
+    longitude: float
 
 
-_PLACES = tuple(
-    Place(country, region, city, asn, timedelta(hours=offset), subnet)
-    for subnet, (country, region, city, asn, offset) in enumerate(
+PLACES: Final = tuple(
+    Place(country, region, city, asn, timedelta(hours=offset), subnet, latitude, longitude)
+    for subnet, (country, region, city, asn, offset, latitude, longitude) in enumerate(
         (
-            ("US", "Iowa", "Des Moines", 64496, -6),
-            ("US", "Missouri", "Springfield", 64497, -6),
-            ("US", "Texas", "Austin", 64498, -6),
-            ("US", "New York", "Buffalo", 64499, -5),
-            ("US", "Oregon", "Portland", 64500, -8),
-            ("US", "Florida", "Tampa", 64501, -5),
-            ("NO", "Oslo County", "Oslo", 64502, 1),
-            ("NO", "Vestland", "Bergen", 64503, 1),
-            ("DE", "Land Berlin", "Berlin", 64504, 1),
-            ("GB", "England", "Leeds", 64505, 0),
+            ("US", "Iowa", "Des Moines", 64496, -6, 41.59, -93.62),
+            ("US", "Missouri", "Springfield", 64497, -6, 37.21, -93.29),
+            ("US", "Texas", "Austin", 64498, -6, 30.27, -97.74),
+            ("US", "New York", "Buffalo", 64499, -5, 42.89, -78.88),
+            ("US", "Oregon", "Portland", 64500, -8, 45.52, -122.68),
+            ("US", "Florida", "Tampa", 64501, -5, 27.95, -82.46),
+            ("NO", "Oslo County", "Oslo", 64502, 1, 59.91, 10.75),
+            ("NO", "Vestland", "Bergen", 64503, 1, 60.39, 5.32),
+            ("DE", "Land Berlin", "Berlin", 64504, 1, 52.52, 13.41),
+            ("GB", "England", "Leeds", 64505, 0, 53.80, -1.55),
         )
     )
 )
-_ATTACKERS = Place("RO", "Bucuresti", "Bucharest", 64511, timedelta(hours=2), 0)
+ATTACKERS: Final = Place("RO", "Bucuresti", "Bucharest", 64511, timedelta(hours=2), 0, 44.43, 26.10)
 
 
 @dataclass(slots=True)
@@ -101,7 +104,7 @@ class Population:
         """A customer, from 0, with all devices that the customer will ever use."""
         random = Random(f"{self.seed}/{number}")  # noqa: S311
         bank, index = number % self.banks, number // self.banks
-        place = random.choice(_PLACES)
+        place = random.choice(PLACES)
         count = random.choices(range(1, self.devices_max + 1), (50, 30, 14, 6)[: self.devices_max])
         return Customer(
             bank_id=self.bank_id(bank),
@@ -109,7 +112,7 @@ class Population:
             customer_id=str(_uuid(random)) if bank % 2 else f"C-{self.seed}-{index:08d}",
             phrase=_phrase(random, index),
             place=place,
-            address=_address(random, place),
+            address=address_in(random, place),
             devices=[some_device(random) for _ in range(count[0])],
         )
 
@@ -126,16 +129,17 @@ def some_device(random: Random) -> Device:
 
 def attacker(random: Random) -> tuple[Place, str]:
     """Where an attack comes from."""
-    return _ATTACKERS, f"203.0.113.{random.randrange(1, 255)}"
+    return ATTACKERS, f"203.0.113.{random.randrange(1, 255)}"
 
 
 def travel(random: Random) -> tuple[Place, str]:
     """Another place that a customer may log in from."""
-    place = random.choice(_PLACES)
-    return place, _address(random, place)
+    place = random.choice(PLACES)
+    return place, address_in(random, place)
 
 
-def _address(random: Random, place: Place) -> str:
+def address_in(random: Random, place: Place) -> str:
+    """An address of a household there, of one of the networks of ``networks_of``."""
     low, high = random.randrange(1, 255), random.randrange(20)
     if random.random() < 0.25:
         return f"2001:db8:{place.subnet:x}:{random.randrange(1, 0x10000):x}::{low:x}"

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.support.installation import Installation
@@ -103,6 +104,25 @@ async def test_a_login_answers_user_and_registration(api: Installation) -> None:
     assert (status, content) == told(200, "Device login recorded")
     assert data["userId"] == api.services.tokens.user_id("bank-1", "customer-1")
     assert set(data) == {"userId", "registrationId"}
+
+
+@pytest.mark.parametrize(
+    ("address", "country", "cell"),
+    [
+        ("1.1.1.1", "AU", "-33.75+151.25"),
+        ("::ffff:1.1.1.1", "AU", "-33.75+151.25"),
+        ("10.0.0.1", None, None),
+        (None, None, None),
+    ],
+)
+async def test_a_login_is_recorded_with_country_and_cell_of_its_address(
+    api: Installation, address: str | None, country: str | None, cell: str | None
+) -> None:
+    await post(api, "login-seen", DEVICE | ({"ipAddress": address} if address else {}))
+    store = api.services.ledger.events.store
+    [stored] = store.select_notifications(0, 10, topics=["device.login_seen.v1"])
+    data = orjson.loads(stored.state)["data"]
+    assert (data.get("country"), data.get("cell")) == (country, cell)
 
 
 async def test_a_customer_id_that_is_a_uuid_is_the_user_id_in_lower_case(

@@ -56,6 +56,8 @@ class LoginSeen:
     sealed_name: str | None = None
     address_token: str | None = None
     sealed_address: str | None = None
+    country: str | None = None
+    cell: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,19 @@ class DeviceErased:
 
 
 @dataclass(frozen=True)
+class ErasureOrdered:
+    """All of the customer is erased: its data keys up to a generation are given up for ever.
+
+    For the ledger alone. ``devices`` counts the registrations that went with it.
+    """
+
+    key_generation: int
+    devices: int
+    reason: str
+    requested_by: str | None = None
+
+
+@dataclass(frozen=True)
 class CommandRefused:
     """A command was refused with 404 or 409. ``subject_token`` is the device's, else the user's."""
 
@@ -86,5 +101,11 @@ class CommandRefused:
 
 
 CustomerEvent = (
-    DeviceRegistered | DeviceLinked | DeviceUnlinked | LoginSeen | DeviceDeactivated | DeviceErased
+    DeviceRegistered
+    | DeviceLinked
+    | DeviceUnlinked
+    | LoginSeen
+    | DeviceDeactivated
+    | DeviceErased
+    | ErasureOrdered
 )

@@ -5,14 +5,24 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
-from device_ledger.domain.customer.command import Claims, Command, Decision, Device, registration
+from device_ledger.domain.customer.command import (
+    Claims,
+    Command,
+    Decision,
+    Device,
+    registration,
+    require_key,
+)
 from device_ledger.domain.customer.events import LoginSeen
 from device_ledger.domain.customer.state import Customer, Registration
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a login told of its device. What it didn't tell is ``None`` and stays as it was."""
+    """What a login told of its device. What it didn't tell is ``None`` and stays as it was.
+
+    ``country`` and ``cell`` are those of its address, and never there without it.
+    """
 
     device_type: str | None = None
     info: dict[str, str] | None = None
@@ -20,6 +30,8 @@ class Seen:
     sealed_name: str | None = None
     address_token: str | None = None
     sealed_address: str | None = None
+    country: str | None = None
+    cell: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +56,7 @@ class SeeLogin(Command):
 
     def decide(self, customer: Customer, claims: Claims) -> Decision:  # noqa: ARG002
         """A login that is late tells only what wasn't known; nothing new writes nothing."""
+        require_key(self.device, customer)
         registered = registration(self.device, customer, self.max_active_devices, self.context.at)
         known = customer.devices.get(self.device.token)
         told = self.seen
@@ -64,6 +77,8 @@ class SeeLogin(Command):
                 sealed_name=told.sealed_name,
                 address_token=told.address_token,
                 sealed_address=told.sealed_address,
+                country=told.country,
+                cell=told.cell,
             ),
         ]
 
@@ -78,4 +93,6 @@ def _unknown_so_far(known: Registration, seen: Seen) -> Seen:
         sealed_name=seen.sealed_name if name_is_new else None,
         address_token=seen.address_token if address_is_new else None,
         sealed_address=seen.sealed_address if address_is_new else None,
+        country=seen.country if address_is_new else None,
+        cell=seen.cell if address_is_new else None,
     )

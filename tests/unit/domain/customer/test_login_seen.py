@@ -42,6 +42,24 @@ def test_a_late_login_tells_only_what_was_not_known() -> None:
     )
 
 
+def test_a_login_tells_where_it_was() -> None:
+    told: dict[str, Any] = {
+        "address_token": "address",
+        "sealed_address": "sealed-address",
+        "country": "NO",
+        "cell": "+59.75+010.75",
+    }
+    assert decide([registered(), seen()], login(seen_at=LATER, **told)) == facts(
+        seen(at=LATER, **told)
+    )
+
+
+def test_where_a_late_login_was_is_nothing_new_where_its_address_is_none() -> None:
+    given = [registered(), seen(address_token="address", sealed_address="sealed-address")]
+    late = login(seen_at=EARLIER, address_token="older", country="NO", cell="+59.75+010.75")
+    assert decide(given, late) == []
+
+
 def test_a_late_login_with_nothing_unknown_writes_nothing() -> None:
     given = [registered(), seen(info=IPHONE)]
     assert decide(given, login(seen_at=EARLIER, info={"model": "other"})) == []
