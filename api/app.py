@@ -23,6 +23,7 @@ from api.middleware import Around, SizeLimits, UserFamiliesCors
 from api.openapi import DESCRIPTION, describe
 from api.operations import health
 from api.services import open_services, open_stores
+from api.spool import SpoolError
 from api.user import banno, netevia
 from device_ledger import __version__
 from device_ledger.ledger.attempt import UnavailableError
@@ -39,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises:
         KeyLoadingError: a key of the installation can't be used.
         IssuerError: the embedded issuer's key can't be used.
-        StoreRefusedError: the event store can't be opened for writing here.
+        StoreRefusedError: the event store or the spool can't be opened for writing here.
         VaultStoreError: the vault's store can't be used.
     """
     chosen = settings or settings_of_process()
@@ -59,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
-    for away in (NotReadyError, OverloadedError, UnavailableError, VaultStoreError):
+    for away in (NotReadyError, OverloadedError, SpoolError, UnavailableError, VaultStoreError):
         app.add_exception_handler(away, on_unavailable)
     # Each one added stands around those before it.
     app.add_middleware(SizeLimits)

@@ -33,11 +33,16 @@ UUID_PATTERN: Final = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A verified caller. ``key`` names whose rate limit it counts against."""
+    """A verified caller. ``key`` names whose rate limit it counts against; its kind comes first."""
 
     key: str
     subject: str
     client: str
+
+    @property
+    def kind(self) -> str:
+        """``bank``, ``merchant``, ``user``, ``admin``, ``security`` or ``lead``."""
+        return self.key.partition("\0")[0]
 
     @classmethod
     def __get_pydantic_core_schema__(cls, *_: object) -> NoReturn:

@@ -1,6 +1,14 @@
 """Prometheus metrics of an API process; labels are route templates and numbers, never values."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -33,6 +41,23 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._access_records = Counter(
+            "device_ledger_access_records",
+            "Access records kept, by where.",
+            ("place",),
+            registry=self._registry,
+        )
+        self._access_flushes = Counter(
+            "device_ledger_access_flushes",
+            "Flushes of access records, by where they were kept.",
+            ("place",),
+            registry=self._registry,
+        )
+        self._spool_bytes = Gauge(
+            "device_ledger_access_spool_bytes",
+            "Bytes of access records on disk that Kafka does not have yet.",
+            registry=self._registry,
+        )
         # Finding a metric by its labels costs more than counting.
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -49,6 +74,15 @@ class Metrics:
         answered[1].observe(seconds)
         if refusal is not None:
             self._refusals.labels(route, refusal).inc()
+
+    def kept_access(self, place: str, records: int) -> None:
+        """Count a flush of access records; ``place`` is ``kafka`` or ``spool``."""
+        self._access_records.labels(place).inc(records)
+        self._access_flushes.labels(place).inc()
+
+    def show_spool(self, size: Callable[[], int]) -> None:
+        """Show the size of the spool, in bytes, as it is when it is asked for."""
+        self._spool_bytes.set_function(size)
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -1,0 +1,96 @@
+"""Access records: who looked at what, durable before the caller has the answer.
+
+A route that shows something calls :func:`note` once all that may refuse is behind it, and answers
+when it returns.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import uuid_utils
+from fastapi import Request
+
+from api.callers import Caller, Merchant
+from api.services import Services, services_of
+from device_ledger.wire.access import AccessRecord, encode
+
+Act = tuple[str, str | None, dict[str, Any]]
+"""What one record tells: its outcome, its subject (a device token), more fields of its data."""
+
+
+async def note(
+    request: Request,
+    caller: Caller | None,
+    type: str,  # noqa: A002 - a record's own name for it
+    outcome: str,
+    *,
+    subject: str | None = None,
+    **data: Any,
+) -> None:
+    """Make an access record of this request; return once it is durable.
+
+    ``data`` are fields of :class:`device_ledger.wire.access.Access`; those that are ``None`` are
+    left out.
+
+    Raises:
+        SpoolError: it can't be kept: the request must not be answered (503).
+    """
+    await note_all(request, caller, type, [(outcome, subject, data)])
+
+
+async def note_all(
+    request: Request,
+    caller: Caller | None,
+    type: str,  # noqa: A002
+    acts: Sequence[Act],
+) -> None:
+    """Make several records of one request in one flush; as :func:`note` else."""
+    services = services_of(request)
+    shared = _shared(request, services, caller)
+    source = services.ledger.identity.source
+    lines = []
+    for outcome, subject, data in acts:
+        record_id = uuid_utils.uuid7()
+        told = {name: value for name, value in data.items() if value is not None}
+        lines.append(
+            encode(
+                AccessRecord(
+                    id=str(record_id),
+                    source=source,
+                    type=type,
+                    subject=subject,
+                    time=_rfc3339(record_id.timestamp),
+                    data={"outcome": outcome} | shared | told,
+                )
+            )
+        )
+    await services.recorder.record(lines)
+
+
+def _shared(request: Request, services: Services, caller: Caller | None) -> dict[str, Any]:
+    """What all records of a request say."""
+    state = request.scope["state"]
+    shared: dict[str, Any] = {"requestId": state["request_id"]}
+    if caller is not None:
+        shared["caller"] = caller.kind
+        shared["actor"] = _actor(caller)
+    if isinstance(caller, Merchant):
+        shared["merchantId"] = caller.merchant_id
+    # A peer without an IP address (a Unix socket's) has none.
+    if request.client is not None:
+        with suppress(ValueError):
+            shared["addressToken"] = services.tokens.address(request.client.host)
+    if route := request.scope.get("route"):
+        shared["route"] = route.path
+    return shared
+
+
+def _actor(caller: Caller) -> dict[str, str]:
+    return {"subject": caller.subject} | ({"client": caller.client} if caller.client else {})
+
+
+def _rfc3339(milliseconds: int) -> str:
+    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return at.isoformat(timespec="milliseconds")[:-6] + "Z"
