@@ -2,17 +2,23 @@
 
 Each event names the one before it in its partition (``prev``), so a reader knows by itself
 whether a record comes next, came already, or comes too early; Kafka's offsets are a hint only.
+
+The other topics have no such chain. There a record's offset is its id, and its bytes are what
+it is known by again (`by_offset`): a topic that was made anew holds other bytes at the offset that
+the read model stands at, or nothing.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import NamedTuple
 
 from device_ledger.wire.codec import MalformedRecordError, Record, read_record
+from device_ledger.wire.events import PublicEvent
 
 
 class KafkaRecord(NamedTuple):
-    """A record of the events topic as it came."""
+    """A record of a topic as it came."""
 
     partition: int
     offset: int
@@ -29,12 +35,17 @@ class Malformed:
     reason: str
 
 
+Parse = Callable[[KafkaRecord], Record | Malformed]
+"""How the records of a topic are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Where a read model stands in a partition.
 
-    ``last_id``, ``last_offset`` and ``source`` are those of the last event applied;
-    ``next_offset`` is the first offset that was not looked at.
+    ``last_id``, ``last_offset`` and ``source`` are those of the last event applied (without a
+    chain: one more than its offset, and the hash of its bytes); ``next_offset`` is the first
+    offset that was not looked at.
     """
 
     last_id: int = 0
@@ -63,11 +74,23 @@ class Sifted:
 
 
 def parse(raw: KafkaRecord) -> Record | Malformed:
-    """Read a record, or say why it can't be read."""
+    """Read a record of the events topic, or say why it can't be read."""
     try:
         return read_record(raw.partition, raw.offset, raw.headers, raw.value)
     except MalformedRecordError as error:
         return Malformed(raw, str(error))
+
+
+def by_offset(raw: KafkaRecord) -> Record | Malformed:
+    """A record of a topic without a chain: its offset gives its id, its bytes' hash its source.
+
+    What it says is left to whoever reads its bytes.
+    """
+    if raw.value is None:
+        return Malformed(raw, "empty value")
+    source = sha256(raw.value).hexdigest()[:16]
+    event = PublicEvent(raw.offset + 1, source, type="", subject="", time="", data={})
+    return Record(raw.partition, raw.offset, raw.offset, event)
 
 
 def sift(
@@ -76,6 +99,8 @@ def sift(
     *,
     trusted: bool,
     holes: Collection[int] = (),
+    parse: Parse = parse,
+    chained: bool = True,
 ) -> Sifted:
     """Split a batch into what takes effect and the rest, and say where that leads.
 
@@ -83,7 +108,8 @@ def sift(
     starting at the event that the read model stands at (or at the beginning); a stream's
     records are not, since they may be old or leave some out. ``holes`` are the partitions
     where such a reading passed a malformed record since the last event: that may have been
-    the one that the next event follows.
+    the one that the next event follows. Where the topic is not ``chained``, what comes next lies
+    at the offset that was not looked at yet, or after it in a reading of the topic.
 
     Raises:
         HistoryChangedError: the event at the read model's position has another source.
@@ -91,11 +117,13 @@ def sift(
     result = Sifted(dict(standings), holes=set(holes))
     for raw in batch:
         if raw.partition not in result.gaps:
-            _sift_one(result, raw, parse(raw), trusted)
+            _sift_one(result, raw, parse(raw), trusted, chained)
     return result
 
 
-def _sift_one(result: Sifted, raw: KafkaRecord, item: Record | Malformed, trusted: bool) -> None:
+def _sift_one(
+    result: Sifted, raw: KafkaRecord, item: Record | Malformed, trusted: bool, chained: bool
+) -> None:
     at = result.standings[raw.partition]
     if isinstance(item, Malformed):
         if raw.offset >= at.next_offset:
@@ -105,7 +133,7 @@ def _sift_one(result: Sifted, raw: KafkaRecord, item: Record | Malformed, truste
         result.standings[raw.partition] = _looked_at(at, raw.offset, trusted)
     elif item.event.id <= at.last_id:
         result.standings[raw.partition] = _repeated(at, item, trusted)
-    elif _comes_next(at, item, trusted, result.holes):
+    elif _comes_next(at, item, trusted, result.holes, chained):
         result.records.append((raw, item))
         result.holes.discard(raw.partition)
         result.standings[raw.partition] = Standing(
@@ -115,7 +143,11 @@ def _sift_one(result: Sifted, raw: KafkaRecord, item: Record | Malformed, truste
         result.gaps.add(raw.partition)
 
 
-def _comes_next(at: Standing, record: Record, trusted: bool, holes: set[int]) -> bool:
+def _comes_next(
+    at: Standing, record: Record, trusted: bool, holes: set[int], chained: bool
+) -> bool:
+    if not chained:
+        return trusted or record.offset == at.next_offset
     if trusted:
         return record.prev == at.last_id or (record.partition in holes and record.prev > at.last_id)
     # Another source is another epoch of the ledger: look at the topic before going on.

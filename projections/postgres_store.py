@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import psycopg
 from psycopg import sql
@@ -73,9 +73,18 @@ class PostgresTransaction:
 
     def save(self, rows: Sequence[Any]) -> None:
         """Write rows, new or not."""
+        changes = ", ".join(f"{column} = excluded.{column}" for column in self._model.columns[1:])
+        self._insert(rows, f"DO UPDATE SET {changes}")
+
+    def append(self, rows: Sequence[Any]) -> None:
+        """Write the rows whose key is not there yet; the others stay as they are."""
+        self._insert(rows, "DO NOTHING")
+
+    def _insert(self, rows: Sequence[Any], where_there: str) -> None:
         if rows:
             columns = [list(column) for column in zip(*rows, strict=True)]
-            self._connection.execute(_upsert(self._model), columns)
+            conflict = f" ON CONFLICT ({self._model.key}) {where_there}"
+            self._connection.execute(_insertion(self._model) + conflict, columns)
 
     def remove(self, keys: Collection[str]) -> None:
         """Remove rows."""
@@ -269,17 +278,13 @@ def _exists(connection: Connection, table: str) -> bool:
 
 
 @lru_cache
-def _upsert(model: ReadModel) -> str:
+def _insertion(model: ReadModel) -> str:
     hints = get_type_hints(model.row)
     arrays = ", ".join(
-        "%s::bigint[]" if hints[column] is int else "%s::text[]" for column in model.columns
+        "%s::bigint[]" if int in {hints[column], *get_args(hints[column])} else "%s::text[]"
+        for column in model.columns
     )
-    changes = ", ".join(f"{column} = excluded.{column}" for column in model.columns[1:])
-    return (
-        f"INSERT INTO {model.table} ({', '.join(model.columns)})"
-        f" SELECT * FROM unnest({arrays})"
-        f" ON CONFLICT ({model.key}) DO UPDATE SET {changes}"
-    )
+    return f"INSERT INTO {model.table} ({', '.join(model.columns)}) SELECT * FROM unnest({arrays})"
 
 
 def _by_bytes(schema: str) -> str:

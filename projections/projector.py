@@ -5,28 +5,16 @@ the position that it leads to, in one transaction that has the position locked.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from device_ledger.wire.codec import Record
-from projections.guard import (
-    BrokenChainError,
-    HistoryChangedError,
-    KafkaRecord,
-    Malformed,
-    Sifted,
-    Standing,
-    parse,
-    sift,
-)
-from projections.model import ReadModel
+from projections.catching_up import CatchUp, Report
+from projections.guard import KafkaRecord, Malformed, Sifted, Standing, sift
+from projections.model import Appended, Folded, ReadModel
 from projections.store import Generation, Transaction
 from projections.threads import finish_in_thread
-from projections.topic import DeadLetters, Reading, Topic
-
-Report = Callable[[int, int], None]
-"""Told the records read so far, and how many there are."""
-
+from projections.topic import DeadLetters, Topic
 
 _UNFIT = (KeyError, TypeError, ValueError, AttributeError)
 """What `apply` raises on an event whose data are not as they should be."""
@@ -81,13 +69,18 @@ class Projector:
         Raises: as `apply`.
         """
         async with self._topic.reading() as reading:
-            bounds = await reading.bounds(partitions)
+            # In this order: where another worker moves on meanwhile, the topic has moved before.
             standings = await self.standings()
-            await _CatchUp(self, reading, bounds, standings, report).run()
+            bounds = await reading.bounds(partitions)
+            catching_up = CatchUp(self._model, reading, bounds, standings, report)
+            await catching_up.run(self._write_trusted)
 
     async def standings(self) -> dict[int, Standing]:
         """Where the read model stands, by partition."""
         return await finish_in_thread(self._generation.standings)
+
+    async def _write_trusted(self, batch: Sequence[KafkaRecord], holes: Collection[int]) -> Sifted:
+        return await self._write(batch, trusted=True, holes=holes)
 
     async def _write(
         self, batch: Sequence[KafkaRecord], *, trusted: bool, holes: Collection[int]
@@ -108,9 +101,16 @@ class Projector:
         partitions = {raw.partition for raw in batch}
         with self._generation.transaction(partitions) as transaction:
             before = transaction.standings
-            sifted = sift(before, batch, trusted=trusted, holes=holes)
+            sifted = sift(
+                before,
+                batch,
+                trusted=trusted,
+                holes=holes,
+                parse=self._model.parse,
+                chained=self._model.chained,
+            )
             self._hold_back(sifted.malformed)
-            self._fold(transaction, sifted.records)
+            self._change(transaction, sifted.records)
             moved = {p: at for p, at in sifted.standings.items() if at != before[p]}
             if moved:
                 transaction.move(moved)
@@ -125,119 +125,74 @@ class Projector:
         below = self._parked_below.get(raw.partition, 0)
         return raw.offset < below or (raw.partition, raw.offset) in self._parked
 
-    def _fold(
+    def _change(
         self, transaction: Transaction, records: Sequence[tuple[KafkaRecord, Record]]
     ) -> None:
-        keyed = self._keyed(records)
+        if isinstance(self._model, Folded):
+            self._fold(self._model, transaction, records)
+        elif isinstance(self._model, Appended):
+            self._append(self._model, transaction, records)
+
+    def _append(
+        self,
+        model: Appended,
+        transaction: Transaction,
+        records: Sequence[tuple[KafkaRecord, Record]],
+    ) -> None:
+        rows: list[Any] = []
+        for raw, record in records:
+            try:
+                rows += model.rows_of(raw, record.event)
+            except _UNFIT as error:
+                self._give_up(raw, error)
+        if rows:
+            transaction.append(rows)
+
+    def _fold(
+        self,
+        model: Folded,
+        transaction: Transaction,
+        records: Sequence[tuple[KafkaRecord, Record]],
+    ) -> None:
+        keyed = self._keyed(model, records)
         before = transaction.load({key for key, _, _ in keyed}) if keyed else {}
         after: dict[str, Any] = {}
         partition_of: dict[str, int] = {}
         for key, raw, record in keyed:
             row = after[key] if key in after else before.get(key)
-            after[key] = self._apply_one(row, raw, record)
+            after[key] = self._apply_one(model, row, raw, record)
             partition_of[key] = record.partition
         changed = sorted(key for key in after if after[key] != before.get(key))
         transaction.save([after[key] for key in changed if after[key] is not None])
         transaction.remove([key for key in changed if after[key] is None])
-        if self._model.counted_by:
+        if model.counted_by:
             changes = [(partition_of[key], before.get(key), after[key]) for key in changed]
-            transaction.count(_deltas(self._model.counted_by, changes))
+            transaction.count(_deltas(model.counted_by, changes))
 
     def _keyed(
-        self, records: Sequence[tuple[KafkaRecord, Record]]
+        self, model: Folded, records: Sequence[tuple[KafkaRecord, Record]]
     ) -> list[tuple[str, KafkaRecord, Record]]:
         keyed = []
         for raw, record in records:
             try:
-                key = self._model.key_of(record.event)
+                key = model.key_of(record.event)
             except _UNFIT as error:
-                key = self._given_up(raw, error, None)
+                self._give_up(raw, error)
+                continue
             if key is not None:
                 keyed.append((key, raw, record))
         return keyed
 
-    def _apply_one(self, row: Any, raw: KafkaRecord, record: Record) -> Any:
+    def _apply_one(self, model: Folded, row: Any, raw: KafkaRecord, record: Record) -> Any:
         try:
-            return self._model.apply(row, record.event)
+            return model.apply(row, record.event)
         except _UNFIT as error:
-            return self._given_up(raw, error, row)
+            self._give_up(raw, error)
+            return row
 
-    def _given_up(self, raw: KafkaRecord, error: Exception, unchanged: Any) -> Any:
+    def _give_up(self, raw: KafkaRecord, error: Exception) -> None:
         if not self._is_parked(raw):
             raise _ParkFirstError([_unfit(raw, error)]) from None
-        return unchanged
-
-
-class _CatchUp:
-    """One reading of the topic, from where a read model stands to the ends."""
-
-    def __init__(
-        self,
-        projector: Projector,
-        reading: Reading,
-        bounds: Mapping[int, tuple[int, int]],
-        standings: Mapping[int, Standing],
-        report: Report | None,
-    ) -> None:
-        self._projector = projector
-        self._reading = reading
-        self._bounds = bounds
-        self._standings = standings
-        self._report = report
-        self._holes: set[int] = set()
-        self._unproven: set[int] = set()
-        self._restarted: set[int] = set()
-
-    async def run(self) -> None:
-        starts = {partition: self._start(partition) for partition in self._bounds}
-        ends = {partition: end for partition, (_, end) in self._bounds.items()}
-        total = sum(max(0, ends[partition] - starts[partition]) for partition in ends)
-        read = 0
-        async for found in self._reading.batches(starts, ends):
-            proven = [p for p in found if self._is_proven(p, found[p][0])]
-            await self._take([raw for p in proven for raw in found[p]])
-            read += sum(len(found[p]) for p in proven)
-            if self._report:
-                self._report(read, total)
-
-    def _start(self, partition: int) -> int:
-        begin, end = self._bounds[partition]
-        at = self._standings[partition]
-        if at.last_id and begin <= at.last_offset < end:
-            self._unproven.add(partition)
-            return at.last_offset
-        if at.last_id:
-            self._restarted.add(partition)
-        return begin
-
-    def _is_proven(self, partition: int, first: KafkaRecord) -> bool:
-        """Whether the record at the stored offset is the event applied; else back to the start."""
-        if partition not in self._unproven:
-            return True
-        self._unproven.discard(partition)
-        at = self._standings[partition]
-        item = parse(first)
-        if isinstance(item, Record) and (item.event.id, item.event.source) == (
-            at.last_id,
-            at.source,
-        ):
-            return True
-        self._restarted.add(partition)
-        self._reading.seek(partition, self._bounds[partition][0])
-        return False
-
-    async def _take(self, batch: Sequence[KafkaRecord]) -> None:
-        if not batch:
-            return
-        sifted = await self._projector._write(batch, trusted=True, holes=self._holes)  # noqa: SLF001
-        self._holes = sifted.holes
-        for partition in sorted(sifted.gaps):
-            last = sifted.standings[partition].last_id
-            if partition in self._restarted:
-                raise HistoryChangedError(
-                    f"partition {partition}: event {last} is not on the topic"
-                )
-            raise BrokenChainError(f"partition {partition}: the topic lacks what follows {last}")
 
 
 def _deltas(column: str, changes: Sequence[tuple[int, Any, Any]]) -> dict[tuple[str, int], int]:

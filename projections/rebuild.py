@@ -8,9 +8,10 @@ leaves a generation that nothing points to; the next one removes it.
 from contextlib import ExitStack, closing
 
 from device_ledger.settings import Settings
+from projections.catching_up import Report
 from projections.guard import BrokenChainError, HistoryChangedError
 from projections.model import ReadModel
-from projections.projector import Projector, Report
+from projections.projector import Projector
 from projections.store import GenerationGoneError, Store, StoreInUseError, open_store
 from projections.threads import finish_in_thread
 from projections.topic import KAFKA_ERRORS, DeadLetters, Topic, TopicMissingError
@@ -121,7 +122,7 @@ async def rebuild_one(settings: Settings, model: ReadModel, report: Report) -> N
     Raises:
         EXPECTED: why it was not; the live one goes on.
     """
-    topic = Topic(settings.brokers)
+    topic = Topic(settings.brokers, model.topic)
     store = open_store(settings)
     try:
         await rebuild(model, store, topic, DeadLetters(settings.brokers), report=report)

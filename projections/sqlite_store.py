@@ -64,12 +64,19 @@ class SqliteTransaction:
 
     def save(self, rows: Sequence[Any]) -> None:
         """Write rows, new or not."""
+        changes = ", ".join(f"{column} = excluded.{column}" for column in self._model.columns[1:])
+        self._insert(rows, f"DO UPDATE SET {changes}")
+
+    def append(self, rows: Sequence[Any]) -> None:
+        """Write the rows whose key is not there yet; the others stay as they are."""
+        self._insert(rows, "DO NOTHING")
+
+    def _insert(self, rows: Sequence[Any], where_there: str) -> None:
         model = self._model
-        changes = ", ".join(f"{column} = excluded.{column}" for column in model.columns[1:])
         self._connection.executemany(
             f"INSERT INTO {model.table} ({', '.join(model.columns)})"
             f" VALUES ({', '.join('?' * len(model.columns))})"
-            f" ON CONFLICT ({model.key}) DO UPDATE SET {changes}",
+            f" ON CONFLICT ({model.key}) {where_there}",
             rows,
         )
 

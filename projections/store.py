@@ -32,6 +32,9 @@ class Transaction(Protocol):
     def save(self, rows: Sequence[Any]) -> None:
         """Write rows, new or not."""
 
+    def append(self, rows: Sequence[Any]) -> None:
+        """Write the rows whose key is not there yet; the others stay as they are."""
+
     def remove(self, keys: Collection[str]) -> None:
         """Remove rows."""
 

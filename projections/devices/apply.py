@@ -7,7 +7,7 @@ import orjson
 
 from device_ledger.wire import events
 from device_ledger.wire.events import PublicEvent
-from projections.model import ReadModel
+from projections.model import Folded
 
 
 class Device(NamedTuple):
@@ -94,4 +94,11 @@ def _seen(row: Device, data: dict[str, Any]) -> Device:
     )
 
 
-MODEL = ReadModel("devices", "devices", Device, key_of, apply, Path(__file__).parent)
+MODEL = Folded(
+    name="devices",
+    table="devices",
+    row=Device,
+    folder=Path(__file__).parent,
+    key_of=key_of,
+    apply=apply,
+)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from device_ledger.wire import events
 from device_ledger.wire.events import PublicEvent
-from projections.model import ReadModel
+from projections.model import Folded
 
 
 class Link(NamedTuple):
@@ -92,6 +92,12 @@ def bank_mark(bank_id: str) -> str:
     return "".join(chr(0xE000 + digest // 6400**place % 6400) for place in range(3))
 
 
-MODEL = ReadModel(
-    "links", "links", Link, key_of, apply, Path(__file__).parent, counted_by="bank_id"
+MODEL = Folded(
+    name="links",
+    table="links",
+    row=Link,
+    folder=Path(__file__).parent,
+    key_of=key_of,
+    apply=apply,
+    counted_by="bank_id",
 )

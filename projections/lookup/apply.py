@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from device_ledger.wire import events
 from device_ledger.wire.events import PublicEvent
-from projections.model import ReadModel
+from projections.model import Folded
 
 
 class Lookup(NamedTuple):
@@ -52,4 +52,11 @@ def apply(row: Lookup | None, event: PublicEvent) -> Lookup | None:
     return row
 
 
-MODEL = ReadModel("lookup", "lookup", Lookup, key_of, apply, Path(__file__).parent)
+MODEL = Folded(
+    name="lookup",
+    table="lookup",
+    row=Lookup,
+    folder=Path(__file__).parent,
+    key_of=key_of,
+    apply=apply,
+)
