@@ -7,9 +7,12 @@ rule give the same id, live and in replay.
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Final, NotRequired, TypedDict
+from dataclasses import dataclass
+from typing import Any, Final, NotRequired, TypedDict
 
 import orjson
+
+from device_ledger.wire.codec import MalformedRecordError
 
 ALERT_RAISED: Final = "alert.raised.v1"
 ALERT_ACKNOWLEDGED: Final = "alert.acknowledged.v1"
@@ -67,3 +70,48 @@ def alert_id(rule: str, group: Mapping[str, str], completed_by: str) -> str:
 def newest(refs: Sequence[str]) -> list[str]:
     """The references that an alert names, of all in order."""
     return list(refs[-EVIDENCE_MAX:])
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRecord:
+    """A decoded record of the alerts topic; ``data`` has the fields of the class that belongs to
+    its ``type``. ``id`` is the alert's where it is raised, else a UUIDv7."""
+
+    id: str
+    source: str
+    type: str
+    time: str
+    data: dict[str, Any]
+
+
+def encode(record: AlertRecord) -> bytes:
+    """The value of its Kafka record."""
+    body: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": record.id,
+        "source": record.source,
+        "type": record.type,
+        "time": record.time,
+        "datacontenttype": "application/json",
+        "data": record.data,
+    }
+    return orjson.dumps(body)
+
+
+def decode(value: bytes) -> AlertRecord:
+    """Read a record.
+
+    Raises:
+        MalformedRecordError: these are not the bytes of a record of the alerts topic.
+    """
+    try:
+        body = orjson.loads(value)
+        return AlertRecord(
+            id=body["id"],
+            source=body["source"],
+            type=body["type"],
+            time=body["time"],
+            data=body["data"],
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise MalformedRecordError(f"not an alert: {type(error).__name__}") from None
