@@ -1,0 +1,102 @@
+"""Which files the archive is made of.
+
+``HOME/archive/<log>/day=YYYY-MM-DD/p<partition>-<first offset>-<last offset>.parquet``: a file
+holds what lay on one partition of the log's topic from the first offset through the last, and the
+ranges of a partition follow each other without a gap. A file's day is the recorded day of its
+events; of access records, whose Kafka records carry several, the day of the newest in each.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG
+
+LOGS = (EVENTS_LOG, ACCESS_LOG)
+
+_DAY = "day="
+_NAME = re.compile(r"p(\d+)-(\d{20})-(\d{20})\.parquet")
+
+
+class ArchiveBrokenError(RuntimeError):
+    """The archive's files do not hold together; the message names one."""
+
+
+class Part(NamedTuple):
+    """A file of the archive; both offsets are among those it holds."""
+
+    partition: int
+    first: int
+    last: int
+    day: str
+    path: Path
+
+    def covers(self, other: "Part") -> bool:
+        """Whether all that the other may hold is in this one."""
+        return (self.partition, self.day) == (other.partition, other.day) and (
+            self.first <= other.first and other.last <= self.last
+        )
+
+
+def log_folder(home: Path, log: str) -> Path:
+    """Where the files of a log are: ``log`` is ``events`` or ``access``."""
+    return home / "archive" / log
+
+
+def part_at(folder: Path, partition: int, first: int, last: int, day: str) -> Part:
+    """The file of that range and day below a log's folder."""
+    name = f"p{partition}-{first:020}-{last:020}.parquet"
+    return Part(partition, first, last, day, folder / f"{_DAY}{day}" / name)
+
+
+def listed(folder: Path, since: str = "") -> list[Part]:
+    """All files of these days below a log's folder, also those within a larger one."""
+    found = []
+    for inner in folder.glob(f"{_DAY}*"):
+        day = inner.name[len(_DAY) :]
+        for path in inner.glob("p*.parquet") if day >= since else ():
+            named = _NAME.fullmatch(path.name)
+            if named:
+                partition, first, last = map(int, named.groups())
+                found.append(Part(partition, first, last, day, path))
+    return found
+
+
+def resolved(parts: Iterable[Part]) -> tuple[list[Part], list[Part]]:
+    """The files to read, in the order of partition and offset; and those within a larger one."""
+    kept: list[Part] = []
+    covered: list[Part] = []
+    for part in sorted(parts, key=lambda part: (part.partition, part.first, -part.last)):
+        if kept and kept[-1].covers(part):
+            covered.append(part)
+        else:
+            kept.append(part)
+    return kept, covered
+
+
+def parts_of(folder: Path) -> dict[int, list[Part]]:
+    """The files to read of each partition, in order.
+
+    Raises:
+        ArchiveBrokenError: a range is missing between two, or in two of them.
+    """
+    kept, _ = resolved(listed(folder))
+    by_partition: dict[int, list[Part]] = defaultdict(list)
+    for part in kept:
+        before = by_partition[part.partition]
+        if before and before[-1].last + 1 != part.first:
+            raise ArchiveBrokenError(
+                f"{part.path.relative_to(folder.parent)} doesn't follow {before[-1].path.name}"
+            )
+        before.append(part)
+    return dict(by_partition)
+
+
+def ends_of(parts: Sequence[Part]) -> dict[int, int]:
+    """For each partition the offset after the last one held."""
+    ends: dict[int, int] = {}
+    for part in parts:
+        ends[part.partition] = max(part.last + 1, ends.get(part.partition, 0))
+    return ends

@@ -1,0 +1,52 @@
+"""Which access records were archived before.
+
+The API sends a record again where it never heard of the first one's arrival. Ids are UUIDv7 and
+grow with time, so that what is new lies above all that a file holds, and nothing is read for it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from projections.archive.layout import Part, listed, resolved
+from projections.archive.rows import SCHEMA, ArchiveRow
+
+_REF = SCHEMA.names.index("ref")
+
+
+def repeats(folder: Path, rows: Sequence[ArchiveRow]) -> list[bool]:
+    """For each line, whether it lay on the topic before: in the files, or further up here."""
+    # Equal records have equal times, and no record is filed under a day before its own.
+    since = min((row.entry.at[:10] for row in rows), default="")
+    refs = sorted({row.entry.ref for row in rows})
+    seen: set[str] = set()
+    for part in resolved(listed(folder, since))[0]:
+        seen |= _found(part, refs)
+    told = []
+    for row in rows:
+        told.append(row.entry.ref in seen)
+        seen.add(row.entry.ref)
+    return told
+
+
+def _found(part: Part, refs: Sequence[str]) -> set[str]:
+    with pq.ParquetFile(part.path) as file:
+        wanted = [
+            number
+            for number in range(file.metadata.num_row_groups)
+            if _may_hold(file.metadata.row_group(number).column(_REF).statistics, refs)
+        ]
+        if not wanted:
+            return set()
+        held = file.read_row_groups(wanted, columns=["ref"]).column("ref")
+        return set(held.to_pylist()).intersection(refs)
+
+
+def _may_hold(statistics: object, refs: Sequence[str]) -> bool:
+    low, high = getattr(statistics, "min", None), getattr(statistics, "max", None)
+    if low is None or high is None:
+        return True
+    at = bisect_left(refs, low)
+    return at < len(refs) and refs[at] <= high
