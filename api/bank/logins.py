@@ -1,6 +1,5 @@
 """Tell that a login was seen on a device, and deactivate devices."""
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -18,6 +17,7 @@ from api.commands import (
     submit_or_refuse,
     submit_sealed,
 )
+from api.moments import moment, written
 from api.peere import Body, CustomerId, DeviceId, Outcome, answer, errors
 from api.route import GuardedRoute
 from api.services import Services, services_of
@@ -31,22 +31,12 @@ router = APIRouter(prefix="/v1/bank/customer/device", tags=["bank"], route_class
 
 AHEAD_MAX: Final = timedelta(minutes=5)
 
-_RFC3339: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)"
-)
-
 
 def _seen_at(text: str) -> str:
-    wrong = ValueError("seenAt must be a date and time as in RFC 3339, with its offset")
-    if _RFC3339.fullmatch(text) is None:
-        raise wrong
-    try:
-        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise wrong from None
-    if moment - datetime.now(UTC) > AHEAD_MAX:
+    seen_at = moment("seenAt", text)
+    if seen_at - datetime.now(UTC) > AHEAD_MAX:
         raise ValueError("seenAt is more than 5 minutes ahead")
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return written(seen_at)
 
 
 def _address(text: str) -> str:
