@@ -3,21 +3,25 @@
 import asyncio
 import secrets
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Final
 
 from fastapi import Header, Request
 
-from api.callers import Bank, User
+from api.callers import Caller
 from api.errors import refusal_of
 from api.route import add_header
 from api.services import Services, services_of
 from device_ledger.domain.customer.command import Command, Context, Device
 from device_ledger.domain.customer.state import CustomerRef
+from device_ledger.ledger.attempt import UnavailableError
 from device_ledger.ledger.ledger import utc_now
 from device_ledger.ledger.receipts import Answer, Receipt
 from device_ledger.vault.sealing import seal
 
 LEDGER_POSITION: Final = "Ledger-Position"
+SEALED_TRIES: Final = 5
+"""How often a command is sealed and decided at most; each time more takes another erasure."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -70,14 +74,14 @@ def customer_of(services: Services, bank_id: str, customer_id: str) -> CustomerR
     return CustomerRef(bank_id, services.tokens.user_id(bank_id, customer_id), customer_id)
 
 
-def context_of(request: Request, caller: Bank | User) -> Context:
+def context_of(request: Request, caller: Caller) -> Context:
     """Who asks, under which request ID, and when: now."""
     request_id = request.scope["state"]["request_id"]
     return Context(caller.subject, caller.client or None, request_id, utc_now())
 
 
 async def submit(
-    request: Request, command: Command, caller: Bank | User, idempotency_key: str | None = None
+    request: Request, command: Command, caller: Caller, idempotency_key: str | None = None
 ) -> Answer:
     """What the ledger answers; the response gets the position that the answer rests on.
 
@@ -93,7 +97,7 @@ async def submit(
 
 
 async def submit_or_refuse(
-    request: Request, command: Command, caller: Bank | User, idempotency_key: str | None = None
+    request: Request, command: Command, caller: Caller, idempotency_key: str | None = None
 ) -> Answer:
     """The answer of a command that was done.
 
@@ -107,8 +111,32 @@ async def submit_or_refuse(
     return answer
 
 
+async def submit_sealed(
+    request: Request,
+    build: Callable[[Sealer], Command],
+    customer: CustomerRef,
+    caller: Caller,
+    idempotency_key: str | None = None,
+) -> Answer:
+    """As ``submit_or_refuse``, for a command that carries values sealed for its customer.
+
+    Where the customer was erased since they were sealed, they are sealed again under the next
+    key, and decided again.
+    """
+    services = services_of(request)
+    for _ in range(SEALED_TRIES):
+        command = build(await Sealer.of(services, customer))
+        answer = await submit_or_refuse(request, command, caller, idempotency_key)
+        if answer.status != "stale":
+            return answer
+        # Whoever erased may not be through, or never come to it: there is no next key before.
+        given_up = int(answer.details["keyGeneration"])
+        await services.vault.erase(customer.bank_id, customer.user_id, given_up)
+    raise UnavailableError("the customer was erased each time")
+
+
 async def _receipt(
-    request: Request, services: Services, caller: Bank | User, idempotency_key: str | None
+    request: Request, services: Services, caller: Caller, idempotency_key: str | None
 ) -> Receipt:
     if idempotency_key is None:
         return Receipt(secrets.token_urlsafe(32), "", keyed=False)

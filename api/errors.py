@@ -32,6 +32,7 @@ REFUSALS: Final[Mapping[str, tuple[int, str]]] = {
     "too-many-devices": (409, "Customer has the most active devices that one may have"),
     "not-linked": (404, NOT_FOUND),
     "no-such-device": (404, NOT_FOUND),
+    "no-such-customer": (404, "Customer not found"),
     "key-reused": (422, "Idempotency-Key was already used with another request"),
 }
 

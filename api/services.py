@@ -18,6 +18,7 @@ from api.rates import Quota
 from api.readiness import Check, Readiness, in_thread
 from api.recorder import Recorder, open_recorder
 from api.spool import Spool, open_spool
+from device_ledger.erasure import complete
 from device_ledger.geo import Geo
 from device_ledger.issuer import EmbeddedIssuer
 from device_ledger.ledger.ledger import Ledger
@@ -94,6 +95,7 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
     try:
         ledger = Ledger.open(settings)
         try:
+            complete(ledger, vault)
             with open_spool(settings.home, settings.access_spool_bytes) as spool:
                 yield Stores(ledger, vault, keys.token, geo, issuer, spool)
         finally:

@@ -3,7 +3,14 @@
 from fastapi import APIRouter, Request, Response
 
 from api.callers import BankCaller
-from api.commands import IdempotencyKey, Sealer, context_of, customer_of, submit_or_refuse
+from api.commands import (
+    IdempotencyKey,
+    Sealer,
+    context_of,
+    customer_of,
+    submit_or_refuse,
+    submit_sealed,
+)
 from api.peere import Body, CustomerId, DeviceId, Outcome, Phrase, answer, errors
 from api.route import GuardedRoute
 from api.services import services_of
@@ -34,16 +41,19 @@ async def link(
     """Merchants then recognise the customer by the device. The same link again is 200."""
     services = services_of(request)
     customer = customer_of(services, bank.bank_id, body.customerId)
-    sealer = await Sealer.of(services, customer)
-    command = LinkDevice(
-        customer=customer,
-        context=context_of(request, bank),
-        device=sealer.device(body.deviceId),
-        phrase_token=services.tokens.phrase(bank.bank_id, normalise_phrase(body.phrase)),
-        sealed_phrase=sealer.seal("phrase", body.phrase),
-        max_active_devices=services.settings.max_active_devices,
-    )
-    await submit_or_refuse(request, command, bank, key)
+    context = context_of(request, bank)
+
+    def command(sealer: Sealer) -> LinkDevice:
+        return LinkDevice(
+            customer=customer,
+            context=context,
+            device=sealer.device(body.deviceId),
+            phrase_token=services.tokens.phrase(bank.bank_id, normalise_phrase(body.phrase)),
+            sealed_phrase=sealer.seal("phrase", body.phrase),
+            max_active_devices=services.settings.max_active_devices,
+        )
+
+    await submit_sealed(request, command, customer, bank, key)
     return answer("Device linked successfully")
 
 

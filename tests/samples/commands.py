@@ -6,6 +6,7 @@ from uuid import UUID
 
 from device_ledger.domain.customer.command import Context, Device
 from device_ledger.domain.customer.deactivate import DeactivateAllDevices, DeactivateDevice
+from device_ledger.domain.customer.erase import EraseCustomer
 from device_ledger.domain.customer.link import LinkDevice
 from device_ledger.domain.customer.login_seen import SeeLogin, Seen
 from device_ledger.domain.customer.state import CustomerRef
@@ -95,6 +96,19 @@ def deactivate(
 def deactivate_all(customer: CustomerRef = ANNA, at: str = LATER) -> DeactivateAllDevices:
     """Deactivate all devices of a customer."""
     return DeactivateAllDevices(customer=customer, context=context(at))
+
+
+def erase(
+    customer: CustomerRef = ANNA, key_generation: int = 1, at: str = LATER
+) -> EraseCustomer:
+    """Erase a customer, for whom the vault made keys up to a generation."""
+    return EraseCustomer(
+        customer=customer,
+        context=context(at),
+        key_generation=key_generation,
+        reason="request 17",
+        requested_by="customer",
+    )
 
 
 def receipt(key: str | None = None, body: str = "body") -> Receipt:

@@ -7,9 +7,11 @@ from device_ledger.domain.claim import Claim, ClaimReleased, ClaimTaken, claim_i
 from device_ledger.domain.customer.command import Command, Decision, Device
 from device_ledger.domain.customer.events import (
     DeviceDeactivated,
+    DeviceErased,
     DeviceLinked,
     DeviceRegistered,
     DeviceUnlinked,
+    ErasureOrdered,
     LoginSeen,
 )
 from device_ledger.domain.customer.state import Customer, CustomerRef, evolve
@@ -81,6 +83,20 @@ def deactivated(
 ) -> tuple[CustomerRef, DeviceDeactivated]:
     """A registration ended."""
     return customer, DeviceDeactivated(device.token, device.new_registration_id, at)
+
+
+def erased(
+    device: Device = PHONE, customer: CustomerRef = ANNA
+) -> tuple[CustomerRef, DeviceErased]:
+    """A registration went with its customer."""
+    return customer, DeviceErased(device.token, device.new_registration_id, "erasure")
+
+
+def erasure_ordered(
+    devices: int, key_generation: int = 1, customer: CustomerRef = ANNA
+) -> tuple[CustomerRef, ErasureOrdered]:
+    """A customer's keys were given up."""
+    return customer, ErasureOrdered(key_generation, devices, "request 17", "customer")
 
 
 def device_taken(

@@ -43,3 +43,21 @@ class NoSuchDeviceError(RefusedError):
     """The customer has no such device."""
 
     code = "no-such-device"
+
+
+class NoSuchCustomerError(RefusedError):
+    """The bank has no such customer here."""
+
+    code = "no-such-customer"
+
+
+class KeyGivenUpError(Exception):
+    """A command's values were sealed under a key that an erasure has given up since.
+
+    It was neither done nor refused: seal again under a newer key than ``generation``, and decide
+    again.
+    """
+
+    def __init__(self, generation: int) -> None:
+        super().__init__(generation)
+        self.generation = generation

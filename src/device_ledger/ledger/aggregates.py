@@ -116,6 +116,7 @@ def read_customer(state: bytes) -> Customer:
     return Customer(
         ref=CustomerRef(**body["ref"]),
         key_generation=body["key_generation"],
+        erased_generation=body["erased_generation"],
         phrase_token=body["phrase_token"],
         devices={token: Registration(**one) for token, one in body["devices"].items()},
     )

@@ -10,8 +10,7 @@ from eventsourcing.persistence import StoredEvent
 
 from device_ledger.domain.customer.command import Command
 from device_ledger.domain.customer.events import CommandRefused
-from device_ledger.domain.customer.state import Customer
-from device_ledger.domain.errors import RefusedError
+from device_ledger.domain.errors import KeyGivenUpError, RefusedError
 from device_ledger.ledger.aggregates import Aggregates, refusal
 from device_ledger.ledger.receipts import KEY_REUSED, Answer, Receipt, StoredReceipt
 from device_ledger.ledger.records import FactMapper, Origin, Recorded
@@ -98,7 +97,8 @@ class Attempt:
             return Answer.read(kept.answer) if same else KEY_REUSED
         before = len(self._events)
         answer = self._decide(command)
-        if receipt.keyed or len(self._events) > before:
+        is_kept = receipt.keyed and answer.status != "stale"
+        if is_kept or len(self._events) > before:
             self._keep(receipt, answer)
         return answer
 
@@ -112,8 +112,10 @@ class Attempt:
             fact = CommandRefused(command.subject_token, command.name, refused.code)
             self._add([refusal(fact, uuid4(), origin)])
             return Answer("refused", refused.code)
+        except KeyGivenUpError as given_up:
+            return Answer("stale", details={"keyGeneration": str(given_up.generation)})
         self._add(self.aggregates.record(customer, facts, origin))
-        return Answer("done", details=_details(command, customer))
+        return Answer("done", details=command.details(customer))
 
     def _add(self, recorded: Sequence[Recorded]) -> None:
         for one in recorded:
@@ -130,14 +132,6 @@ class Attempt:
         )
         self._known[receipt.receipt_id] = kept
         self._receipts.append(kept)
-
-
-def _details(command: Command, customer: Customer) -> dict[str, str]:
-    registration = customer.devices.get(command.subject_token)
-    details = {"userId": customer.ref.user_id}
-    if registration is not None:
-        details["registrationId"] = registration.registration_id
-    return details
 
 
 def later(time_text: str, by: timedelta) -> str:

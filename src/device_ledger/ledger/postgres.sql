@@ -18,3 +18,6 @@ CREATE TABLE IF NOT EXISTS receipts (
 );
 
 CREATE INDEX IF NOT EXISTS receipts_by_expiry ON receipts (expires_at);
+
+CREATE INDEX IF NOT EXISTS erasures ON device_ledger_events (notification_id)
+    WHERE topic = 'erasure.ordered.v1';

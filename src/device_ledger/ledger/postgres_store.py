@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
 from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
@@ -54,6 +54,7 @@ _KEEP_RECEIPTS = (
     " ON CONFLICT (receipt_id) DO UPDATE SET body_hash = excluded.body_hash,"
     " answer = excluded.answer, expires_at = excluded.expires_at WHERE receipts.expires_at <= %s"
 )
+_ERASURES = "SELECT * FROM device_ledger_events WHERE topic = 'erasure.ordered.v1'"
 _PURGE = (
     "DELETE FROM receipts WHERE receipt_id IN"
     f" (SELECT receipt_id FROM receipts WHERE expires_at <= %s LIMIT {PURGE_MAX})"
@@ -162,6 +163,20 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
         if c.rowcount != len(unit.receipts):
             raise ConflictError
 
+    def erasures(self, after: int, limit: int) -> list[Notification]:
+        """By an index of their own."""
+        query = f"{_ERASURES} AND notification_id > %s ORDER BY notification_id LIMIT %s"
+        with self.datastore.get_connection() as conn, conn.cursor() as c:
+            c.execute(query, (after, limit))
+            return [_notification(row) for row in c.fetchall()]
+
+    def erasures_of(self, originator: UUID) -> list[Notification]:
+        """Of all that is stored of the customer."""
+        query = f"{_ERASURES} AND originator_id = %s ORDER BY originator_version"
+        with self.datastore.get_connection() as conn, conn.cursor() as c:
+            c.execute(query, (originator,))
+            return [_notification(row) for row in c.fetchall()]
+
     def heads(self) -> dict[int, int]:
         """Read the heads that each append keeps."""
         with self.datastore.get_connection() as conn, conn.cursor() as c:
@@ -193,6 +208,16 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
 def _stored(row: dict[str, Any]) -> StoredEvent:
     return StoredEvent(
         row["originator_id"], row["originator_version"], row["topic"], bytes(row["state"])
+    )
+
+
+def _notification(row: dict[str, Any]) -> Notification:
+    return Notification(
+        row["originator_id"],
+        row["originator_version"],
+        row["topic"],
+        bytes(row["state"]),
+        row["notification_id"],
     )
 
 

@@ -22,9 +22,13 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command came to. ``code`` names the refusal; ``position`` covers all before it."""
+    """What a command came to. ``code`` names the refusal; ``position`` covers all before it.
 
-    status: Literal["done", "refused"]
+    ``stale``: nothing was decided, as its values were sealed under a data key that an erasure has
+    given up since; ``details`` has the ``keyGeneration`` that was.
+    """
+
+    status: Literal["done", "refused", "stale"]
     code: str = ""
     details: dict[str, str] = field(default_factory=dict)
     position: dict[int, int] = field(default_factory=dict)

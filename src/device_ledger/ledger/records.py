@@ -2,8 +2,9 @@
 
 A customer's fact is stored as the bytes of its public event without ``id`` (``wire.codec``), so
 that what goes out was fixed when it was decided. A claim's fact is never public and stored as the
-little JSON that it needs. The stored topic is the event's public type, never a class's path: code
-may move, history stays.
+little JSON that it needs; that an erasure was ordered is for the ledger alone as well, and stored
+as the ``data`` that a public event would have. The stored topic is the event's public type, never
+a class's path: code may move, history stays.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from device_ledger.domain.customer.events import (
     DeviceLinked,
     DeviceRegistered,
     DeviceUnlinked,
+    ErasureOrdered,
     LoginSeen,
 )
 from device_ledger.domain.customer.state import CustomerRef
@@ -33,6 +35,7 @@ Fact = CustomerEvent | CommandRefused | ClaimEvent
 
 CLAIM_TAKEN = "claim.taken.v1"
 CLAIM_RELEASED = "claim.released.v1"
+ERASURE_ORDERED = "erasure.ordered.v1"
 
 _PUBLIC: dict[type[Any], str] = {
     DeviceRegistered: wire.DEVICE_REGISTERED,
@@ -43,7 +46,9 @@ _PUBLIC: dict[type[Any], str] = {
     DeviceErased: wire.DEVICE_ERASED,
     CommandRefused: wire.COMMAND_REFUSED,
 }
-_CLASSES = {topic: fact for fact, topic in _PUBLIC.items()}
+_CLASSES: dict[str, type[Any]] = {topic: fact for fact, topic in _PUBLIC.items()} | {
+    ERASURE_ORDERED: ErasureOrdered
+}
 _SUBJECTS = ("device_token", "subject_token")
 
 
@@ -54,7 +59,7 @@ def _camel(name: str) -> str:
 
 _FIELDS: dict[type[Any], list[tuple[str, str]]] = {
     fact: [(one.name, _camel(one.name)) for one in fields(fact) if one.name not in _SUBJECTS]
-    for fact in _PUBLIC
+    for fact in _CLASSES.values()
 }
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
@@ -89,7 +94,7 @@ class Recorded:
 def subject_of(fact: Fact) -> str | None:
     """The token that the fact's public event is keyed by; ``None`` where it isn't public."""
     match fact:
-        case ClaimTaken() | ClaimReleased():
+        case ClaimTaken() | ClaimReleased() | ErasureOrdered():
             return None
         case CommandRefused():
             return fact.subject_token
@@ -126,9 +131,10 @@ class FactMapper(Mapper[UUID]):
         topic, data = upcast(stored_event.topic, body["data"])
         fact_class = _CLASSES[topic]
         values = {name: data[public] for name, public in _FIELDS[fact_class] if public in data}
-        subject = "subject_token" if fact_class is CommandRefused else "device_token"
-        fact = fact_class(**{subject: body["subject"]}, **values)
-        return Recorded(originator, version, fact, _origin(data))
+        if fact_class is not ErasureOrdered:
+            subject = "subject_token" if fact_class is CommandRefused else "device_token"
+            values[subject] = body["subject"]
+        return Recorded(originator, version, fact_class(**values), _origin(data))
 
     def _encode(self, recorded: Recorded) -> tuple[str, bytes]:
         match recorded.fact:
@@ -136,11 +142,26 @@ class FactMapper(Mapper[UUID]):
                 return CLAIM_TAKEN, orjson.dumps({"holder": holder})
             case ClaimReleased():
                 return CLAIM_RELEASED, b"{}"
+            case ErasureOrdered() as fact:
+                data = self._data(recorded, fact, ERASURE_ORDERED)
+                return ERASURE_ORDERED, orjson.dumps({"data": data})
             case fact:
                 topic = _PUBLIC[type(fact)]
                 return topic, orjson.dumps(self._public(recorded, fact, topic))
 
     def _public(self, recorded: Recorded, fact: Any, topic: str) -> dict[str, Any]:
+        data = self._data(recorded, fact, topic)
+        return {
+            "specversion": "1.0",
+            "source": self.source,
+            "type": topic,
+            "subject": recorded.subject,
+            "time": data["recordedAt"],
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+
+    def _data(self, recorded: Recorded, fact: Any, topic: str) -> dict[str, Any]:
         origin = recorded.origin
         if origin is None:
             raise TypeError(f"a {topic} has an origin")
@@ -158,15 +179,7 @@ class FactMapper(Mapper[UUID]):
         data["requestId"] = context.request_id
         data["commandAt"] = context.at
         data["recordedAt"] = origin.recorded_at
-        return {
-            "specversion": "1.0",
-            "source": self.source,
-            "type": topic,
-            "subject": recorded.subject,
-            "time": origin.recorded_at,
-            "datacontenttype": "application/json",
-            "data": data,
-        }
+        return data
 
 
 def upcast(topic: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:

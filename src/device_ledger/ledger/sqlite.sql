@@ -17,3 +17,6 @@ CREATE TABLE IF NOT EXISTS receipts (
 ) WITHOUT ROWID;
 
 CREATE INDEX IF NOT EXISTS receipts_by_expiry ON receipts (expires_at);
+
+CREATE INDEX IF NOT EXISTS erasures ON stored_events (topic)
+    WHERE topic = 'erasure.ordered.v1';

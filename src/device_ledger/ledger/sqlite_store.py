@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
-from eventsourcing.persistence import OperationalError, StoredEvent
+from eventsourcing.persistence import Notification, OperationalError, StoredEvent
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
     SQLiteConnection,
@@ -49,6 +49,7 @@ _KEEP_RECEIPT = (
     " body_hash = excluded.body_hash, answer = excluded.answer, expires_at = excluded.expires_at"
     " WHERE receipts.expires_at <= ?"
 )
+_ERASURES = "SELECT rowid AS id, * FROM stored_events WHERE topic = 'erasure.ordered.v1'"
 _PURGE = (
     "DELETE FROM receipts WHERE receipt_id IN"
     f" (SELECT receipt_id FROM receipts WHERE expires_at <= ? LIMIT {PURGE_MAX})"
@@ -162,6 +163,19 @@ class SQLiteLedgerRecorder(SQLiteApplicationRecorder):
             if c.fetchone() is None:
                 raise ConflictError
 
+    def erasures(self, after: int, limit: int) -> list[Notification]:
+        """By an index of their own."""
+        with self.datastore.transaction(commit=False) as c:
+            c.execute(f"{_ERASURES} AND rowid > ? ORDER BY rowid LIMIT ?", (after, limit))
+            return [_notification(row) for row in c.fetchall()]
+
+    def erasures_of(self, originator: UUID) -> list[Notification]:
+        """Of all that is stored of the customer."""
+        query = f"{_ERASURES} AND originator_id = ? ORDER BY originator_version"
+        with self.datastore.transaction(commit=False) as c:
+            c.execute(query, (originator.hex,))
+            return [_notification(row) for row in c.fetchall()]
+
     def heads(self) -> dict[int, int]:
         """Read the heads that each append keeps."""
         with self.datastore.transaction(commit=False) as c:
@@ -190,4 +204,10 @@ class SQLiteLedgerRecorder(SQLiteApplicationRecorder):
 def _stored(row: sqlite3.Row) -> StoredEvent:
     return StoredEvent(
         UUID(row["originator_id"]), row["originator_version"], row["topic"], row["state"]
+    )
+
+
+def _notification(row: sqlite3.Row) -> Notification:
+    return Notification(
+        UUID(row["originator_id"]), row["originator_version"], row["topic"], row["state"], row["id"]
     )

@@ -15,7 +15,7 @@ from device_ledger.ledger.receipts import StoredReceipt
 
 Versions = Mapping[UUID, int]
 
-CUSTOMER_SNAPSHOT = "customer.snapshot.v1"
+CUSTOMER_SNAPSHOT = "customer.snapshot.v2"
 CLAIM_SNAPSHOT = "claim.snapshot.v1"
 """The formats of snapshots: state of other fields needs another name; others go unread."""
 
@@ -93,6 +93,14 @@ class LedgerRecorder(Protocol):
             ConflictError: a version is not what was read, or a receipt has come in between.
             PersistenceError: the database failed; whether it has committed is not known.
         """
+        ...
+
+    def erasures(self, after: int, limit: int) -> list[Notification]:
+        """Erasures that were ordered, in the order of their ids; those that follow an id."""
+        ...
+
+    def erasures_of(self, originator: UUID) -> list[Notification]:
+        """The erasures of one customer, oldest first."""
         ...
 
     def heads(self) -> dict[int, int]:

@@ -57,6 +57,11 @@ class Row:
         """Whose key this is."""
         return (self.bank_id, self.user_id)
 
+    @property
+    def newest_made(self) -> int:
+        """The newest generation that a key was made of, 0 for none."""
+        return self.generation if self.wrapped is not None else self.generation - 1
+
 
 class Store(ABC):
     """The operations of every store; a subclass says how its database is spoken to."""

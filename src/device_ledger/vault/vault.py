@@ -11,7 +11,7 @@ import asyncio
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final, Self
 
@@ -154,6 +154,33 @@ class Vault:
         elif missing:
             found |= await self._ask(self._reader, missing)
         return found
+
+    async def newest_generation(self, bank_id: str, user_id: str) -> int:
+        """The newest generation of the customer's key that was ever made, 0 for none.
+
+        Raises:
+            VaultStoreError: the store can't be used.
+        """
+        rows = await asyncio.to_thread(self._store.read, [(bank_id, user_id)])
+        return max((row.newest_made for row in rows), default=0)
+
+    def erase_again(self, erased: Mapping[Customer, int]) -> int:
+        """Delete those of these keys, up to a generation each, that are there still or again.
+
+        Gives back for how many customers something was to do. Waits for the store.
+
+        Raises:
+            VaultStoreError: the store can't be used.
+        """
+        rows = {row.customer: row for row in self._store.read(list(erased))}
+        due = [
+            customer
+            for customer, generation in erased.items()
+            if customer not in rows or rows[customer].generation <= generation
+        ]
+        for customer in due:
+            self._store.erase(customer, erased[customer])
+        return len(due)
 
     async def erase(self, bank_id: str, user_id: str, generation: int) -> None:
         """Delete the customer's keys up to a generation, for ever; again is the same.

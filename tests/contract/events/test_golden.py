@@ -19,6 +19,7 @@ from device_ledger.domain.customer.events import (
     DeviceLinked,
     DeviceRegistered,
     DeviceUnlinked,
+    ErasureOrdered,
     LoginSeen,
 )
 from device_ledger.domain.customer.state import CustomerRef
@@ -68,6 +69,7 @@ FACTS: dict[str, Fact] = {
     "device.deactivated.v1": DeviceDeactivated(TOKEN, REGISTRATION, "2026-01-31T09:30:00.000Z"),
     "device.erased.v1": DeviceErased(TOKEN, REGISTRATION, "retention"),
     "command.refused.v1": CommandRefused(TOKEN, "link", "device-taken"),
+    "erasure.ordered.v1": ErasureOrdered(2, 3, "request 17", "customer"),
     "claim.taken.v1": ClaimTaken(AGGREGATE, UUID("00000000-0000-4000-8000-0000000000bb")),
     "claim.released.v1": ClaimReleased(AGGREGATE),
 }

@@ -148,9 +148,9 @@ def test_a_snapshot_of_another_format_goes_unread(ledger: Ledger) -> None:
 def test_a_snapshots_format_has_these_fields_or_another_name() -> None:
     names = [[one.name for one in fields(kind)] for kind in (Customer, CustomerRef, Registration)]
     assert (CUSTOMER_SNAPSHOT, names) == (
-        "customer.snapshot.v1",
+        "customer.snapshot.v2",
         [
-            ["ref", "key_generation", "phrase_token", "devices"],
+            ["ref", "key_generation", "erased_generation", "phrase_token", "devices"],
             ["bank_id", "user_id", "customer_id"],
             [
                 "registration_id",

@@ -9,7 +9,7 @@ from uuid import UUID
 from device_ledger.domain.claim import Claim, ClaimEvent
 from device_ledger.domain.customer.events import CustomerEvent, DeviceRegistered
 from device_ledger.domain.customer.state import Customer, CustomerRef
-from device_ledger.domain.errors import TooManyDevicesError
+from device_ledger.domain.errors import KeyGivenUpError, TooManyDevicesError
 
 Claims = Mapping[UUID, Claim]
 Decision = list[CustomerEvent | ClaimEvent]
@@ -59,7 +59,24 @@ class Command(ABC):
 
         Raises:
             RefusedError: a rule says no.
+            KeyGivenUpError: its values must be sealed again, under a newer key.
         """
+
+    def details(self, customer: Customer) -> dict[str, str]:
+        """What its answer tells of the customer as it is after it."""
+        registration = customer.devices.get(self.subject_token)
+        user = {"userId": customer.ref.user_id}
+        return user | ({"registrationId": registration.registration_id} if registration else {})
+
+
+def require_key(device: Device, customer: Customer) -> None:
+    """Let no value into the ledger that nobody can open.
+
+    Raises:
+        KeyGivenUpError: the customer was erased since the device's values were sealed.
+    """
+    if device.key_generation <= customer.erased_generation:
+        raise KeyGivenUpError(customer.erased_generation)
 
 
 def registration(

@@ -33,7 +33,7 @@ class DeactivateDevice(Command):
     def claims(self, customer: Customer | None) -> Collection[UUID]:
         """Those of the device's link, if it has one."""
         token = customer and self._target(customer)
-        return _claims_of_links(customer, [token]) if customer and token else ()
+        return claims_of_links(customer, [token]) if customer and token else ()
 
     def decide(self, customer: Customer, claims: Claims) -> Decision:  # noqa: ARG002
         """Done already where it has ended; a token that the customer never had is refused."""
@@ -64,14 +64,15 @@ class DeactivateAllDevices(Command):
 
     def claims(self, customer: Customer | None) -> Collection[UUID]:
         """Those of all links."""
-        return _claims_of_links(customer, list(customer.linked())) if customer else ()
+        return claims_of_links(customer, list(customer.linked())) if customer else ()
 
     def decide(self, customer: Customer, claims: Claims) -> Decision:  # noqa: ARG002
         """Nothing where there is none."""
         return _deactivate(customer, list(customer.devices), self.context.at)
 
 
-def _claims_of_links(customer: Customer, tokens: Collection[str]) -> list[UUID]:
+def claims_of_links(customer: Customer, tokens: Collection[str]) -> list[UUID]:
+    """The claims that those of these devices hold that are linked, and the phrase's."""
     linked = [token for token in tokens if customer.devices[token].linked_at is not None]
     claims = [claim_id("device", token) for token in linked]
     if linked and customer.phrase_token:

@@ -6,7 +6,14 @@ from typing import ClassVar
 from uuid import UUID
 
 from device_ledger.domain.claim import ClaimTaken, claim_id
-from device_ledger.domain.customer.command import Claims, Command, Decision, Device, registration
+from device_ledger.domain.customer.command import (
+    Claims,
+    Command,
+    Decision,
+    Device,
+    registration,
+    require_key,
+)
 from device_ledger.domain.customer.events import DeviceLinked
 from device_ledger.domain.customer.state import Customer
 from device_ledger.domain.errors import DeviceTakenError, OtherPhraseError, PhraseTakenError
@@ -44,6 +51,7 @@ class LinkDevice(Command):
 
     def decide(self, customer: Customer, claims: Claims) -> Decision:
         """Refusals in the order that callers were promised: device, phrase, own phrase, limit."""
+        require_key(self.device, customer)
         if claims[self.device_claim].is_held_by_other(customer.aggregate_id):
             raise DeviceTakenError
         if claims[self.phrase_claim].is_held_by_other(customer.aggregate_id):

@@ -11,6 +11,7 @@ from device_ledger.domain.customer.events import (
     DeviceLinked,
     DeviceRegistered,
     DeviceUnlinked,
+    ErasureOrdered,
     LoginSeen,
 )
 
@@ -51,10 +52,14 @@ class Registration:
 
 @dataclass
 class Customer:
-    """The aggregate: its phrase while it has one, and its registrations by device token."""
+    """The aggregate: its phrase while it has one, and its registrations by device token.
+
+    What was sealed under a data key up to ``erased_generation`` can't be opened any more.
+    """
 
     ref: CustomerRef
     key_generation: int = 0
+    erased_generation: int = 0
     phrase_token: str | None = None
     devices: dict[str, Registration] = field(default_factory=dict)
 
@@ -95,6 +100,8 @@ def evolve(customer: Customer, event: CustomerEvent) -> None:
             customer.devices[event.device_token].deleted_at = event.deactivated_at
         case DeviceErased():
             del customer.devices[event.device_token]
+        case ErasureOrdered():
+            customer.erased_generation = event.key_generation
 
 
 def _registered(customer: Customer, event: DeviceRegistered) -> None:

@@ -1,0 +1,45 @@
+"""Erasures end in the vault: events first, then the customer's data keys are deleted for ever.
+
+What the ledger has ordered is done whatever happens in between: by whoever comes next, be it the
+caller again, a command of the customer or the start of an API.
+"""
+
+import asyncio
+import logging
+
+from device_ledger.domain.customer.state import CustomerRef
+from device_ledger.ledger.erasures import Erasure, erasure_of, pages_of_erasures
+from device_ledger.ledger.ledger import Ledger
+from device_ledger.vault.vault import Vault
+
+log = logging.getLogger(__name__)
+
+
+async def finish(ledger: Ledger, vault: Vault, customer: CustomerRef, generation: int) -> Erasure:
+    """Delete the keys that an erasure has given up; what the ledger holds of that erasure.
+
+    Raises:
+        PersistenceError: the event store can't be read.
+        VaultStoreError: the vault's store can't be used.
+    """
+    await vault.erase(customer.bank_id, customer.user_id, generation)
+    return await asyncio.to_thread(erasure_of, ledger.events, customer, generation)
+
+
+def complete(ledger: Ledger, vault: Vault) -> int:
+    """Delete every key that an erasure has given up and that is there, as after a crash or after
+    a vault was restored; for how many customers there was one.
+
+    Raises:
+        PersistenceError: the event store can't be read.
+        VaultStoreError: the vault's store can't be used.
+    """
+    completed = 0
+    for page in pages_of_erasures(ledger.events):
+        erased = {
+            (one.customer.bank_id, one.customer.user_id): one.ordered.key_generation for one in page
+        }
+        completed += vault.erase_again(erased)
+    if completed:
+        log.warning("completed the erasure of %d customers", completed)
+    return completed
