@@ -8,7 +8,7 @@ events; of access records, whose Kafka records carry several, the day of the new
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,9 +40,9 @@ class Part(NamedTuple):
         )
 
 
-def log_folder(home: Path, log: str) -> Path:
-    """Where the files of a log are: ``log`` is ``events`` or ``access``."""
-    return home / "archive" / log
+def archive_of(home: Path) -> Path:
+    """Where a home's archive is: a folder for each log in it."""
+    return home / "archive"
 
 
 def part_at(folder: Path, partition: int, first: int, last: int, day: str) -> Part:
@@ -92,11 +92,3 @@ def parts_of(folder: Path) -> dict[int, list[Part]]:
             )
         before.append(part)
     return dict(by_partition)
-
-
-def ends_of(parts: Sequence[Part]) -> dict[int, int]:
-    """For each partition the offset after the last one held."""
-    ends: dict[int, int] = {}
-    for part in parts:
-        ends[part.partition] = max(part.last + 1, ends.get(part.partition, 0))
-    return ends

@@ -1,6 +1,8 @@
 """What a file of the archive holds: lines of the trail, where they lay, and their exact bytes."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -32,6 +34,12 @@ SCHEMA = pa.schema(
 """``idx`` is the line of the Kafka record, ``prev`` the id of the event before it in its partition
 (none for access records), ``repeat`` whether the same access record lay on the topic before."""
 
+_numbers = itemgetter(*(n for n, name in enumerate(Entry._fields) if name in {"seq", "count"}))
+_texts = itemgetter(*(n for n, name in enumerate(Entry._fields) if name not in {"seq", "count"}))
+_NUMBER = {int, type(None)}
+_TEXT = {str, type(None)}
+_TIME_LENGTH = len("2026-01-31T09:30:00.000Z")
+
 
 class ArchiveRow(NamedTuple):
     """A line for the archive; ``last_id`` and ``source`` are where the guard stands after it."""
@@ -51,10 +59,11 @@ def rows_of_event(raw: KafkaRecord, event: PublicEvent) -> list[ArchiveRow]:
 
     Raises:
         KeyError: it lacks a field that every event has.
+        TypeError, ValueError: a field holds what it can't.
     """
     prev = next(int(content) for name, content in raw.headers if name == PREV_HEADER)
     exact = raw.value or b""
-    entry = entry_of_event(event)
+    entry = checked(entry_of_event(event))
     return [ArchiveRow(raw.partition, raw.offset, 0, prev, entry, exact, event.id, event.source)]
 
 
@@ -64,14 +73,30 @@ def rows_of_access(raw: KafkaRecord, event: PublicEvent) -> list[ArchiveRow]:
     Raises:
         MalformedRecordError: one of them is no access record.
         KeyError: one lacks a field that every access record has.
+        TypeError, ValueError: a field holds what it can't.
     """
     return [
         ArchiveRow(
-            raw.partition, raw.offset, n, None, entry_of_access(decode(line)), line,
+            raw.partition, raw.offset, n, None, checked(entry_of_access(decode(line))), line,
             event.id, event.source,
         )
         for n, line in enumerate(split(raw.value or b""))
     ]  # fmt: skip
+
+
+def checked(entry: Entry) -> Entry:
+    """The same, where each of its fields fits its column.
+
+    Raises:
+        TypeError, ValueError: one does not.
+    """
+    if set(map(type, _texts(entry))) - _TEXT or set(map(type, _numbers(entry))) - _NUMBER:
+        raise TypeError("a field is of another type")
+    # Some texts are times to Python and not to Arrow.
+    if len(entry.at) != _TIME_LENGTH or not entry.at.endswith("Z"):
+        raise ValueError("the time is not in UTC with milliseconds")
+    datetime.fromisoformat(entry.at)
+    return entry
 
 
 def entry_columns(entries: Sequence[Entry]) -> list[Any]:

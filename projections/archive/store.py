@@ -159,12 +159,12 @@ class ArchiveGeneration:
 
 
 class ArchiveStore:
-    """The archives below a home, a folder each."""
+    """An archive: a folder for each log."""
 
     retriable: tuple[type[Exception], ...] = (OSError,)
 
-    def __init__(self, home: Path) -> None:
-        self._root = home / "archive"
+    def __init__(self, archive: Path) -> None:
+        self._root = archive
 
     def live(self, model: ReadModel) -> str | None:
         """Its only name, where there is one of today's format whose files hold together."""

@@ -1,0 +1,97 @@
+"""Reading the archive: which files, and their exact bytes in the order of the log."""
+
+import heapq
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from device_ledger.wire.trail import EVENTS_LOG
+from projections.archive.files import metadata_of
+from projections.archive.layout import Part, parts_of
+from projections.archive.rows import SCHEMA
+
+_AT = SCHEMA.names.index("at")
+_READ_ROWS = 5_000
+
+
+class RawLine(NamedTuple):
+    """An event's or access record's exact bytes, and where they lay; ``seq`` is the event's id."""
+
+    seq: int
+    partition: int
+    offset: int
+    idx: int
+    raw: bytes
+
+
+def files_of(archive: Path, log: str, since: str = "", through: str = "9999") -> list[Part]:
+    """The files that hold a log's lines of these recorded times, and some of others.
+
+    ``since`` and ``through`` are RFC 3339 in UTC, or the beginning of it. No line is in two of the
+    files. They stay for some minutes where the archive is written meanwhile: list them anew then.
+
+    Raises:
+        ArchiveBrokenError: the files do not hold together.
+    """
+    parts = [part for same in parts_of(archive / log).values() for part in same]
+    return [
+        part
+        for part in parts
+        if part.day >= since[:10] and (part.day <= through[:10] or _begins(part) <= through)
+    ]
+
+
+def read_raw(archive: Path, log: str) -> Iterator[RawLine]:
+    """All lines of a log in the order of its Merkle tree: events by id, access records as they lay
+    on their topic, repeats included. A few thousand are in memory at a time.
+
+    Raises:
+        ArchiveBrokenError: the files do not hold together.
+    """
+    folder = archive / log
+    streams = [_of_partition(folder, partition) for partition in parts_of(folder)]
+    if log == EVENTS_LOG:
+        yield from heapq.merge(*streams)
+    else:
+        for stream in streams:
+            yield from stream
+
+
+def _of_partition(folder: Path, partition: int) -> Iterator[RawLine]:
+    after = -1
+    parts = parts_of(folder)[partition]
+    while parts:
+        part = parts.pop(0)
+        if part.last <= after:
+            continue
+        try:
+            file = pq.ParquetFile(part.path)
+        except FileNotFoundError:
+            # It was joined with others since: take the file that holds all of them.
+            parts = parts_of(folder)[partition]
+            continue
+        with file:
+            for line in _lines(file):
+                if line.offset > after:
+                    yield line
+        after = part.last
+
+
+def _lines(file: pq.ParquetFile) -> Iterator[RawLine]:
+    for batch in file.iter_batches(_READ_ROWS, columns=list(RawLine._fields)):
+        columns = (batch.column(name).to_pylist() for name in RawLine._fields)
+        yield from map(RawLine._make, zip(*columns, strict=True))
+
+
+def _begins(part: Part) -> str:
+    """The recorded time of the file's oldest line."""
+    footer = metadata_of(part)
+    starts = [
+        footer.row_group(number).column(_AT).statistics.min
+        for number in range(footer.num_row_groups)
+    ]
+    if not starts:
+        return "9999"
+    return f"{min(starts).isoformat(timespec='milliseconds')}Z"
