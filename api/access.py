@@ -12,9 +12,11 @@ from typing import Any
 import uuid_utils
 from fastapi import Request
 
-from api.callers import Caller, Merchant
+from api.auth import Token
+from api.callers import CALLER, VERIFIED, Bank, Caller, Merchant, User, is_name
 from api.services import Services, services_of
-from device_ledger.wire.access import AccessRecord, encode
+from device_ledger.domain.customer.state import CustomerRef
+from device_ledger.wire.access import DEVICES_LISTED, REQUEST_REFUSED, AccessRecord, encode
 
 Act = tuple[str, str | None, dict[str, Any]]
 """What one record tells: its outcome, its subject (a device token), more fields of its data."""
@@ -69,6 +71,39 @@ async def note_all(
     await services.recorder.record(lines)
 
 
+async def note_list(
+    request: Request, caller: Bank | User, count: int, customer: CustomerRef | None
+) -> None:
+    """Make the access record of a list that shows so many devices, of a customer or of the bank.
+
+    As :func:`note` else.
+    """
+    of_customer = (
+        {"customerId": customer.customer_id, "userId": customer.user_id} if customer else {}
+    )
+    outcome = "found" if count else "not-found"
+    whose = {"bankId": caller.bank_id, **of_customer}
+    await note(request, caller, DEVICES_LISTED, outcome, **whose, count=count)
+
+
+async def note_refused(request: Request, code: str, status: int) -> None:
+    """Make the access record of a request that is refused; as :func:`note` else.
+
+    It tells the caller as far as the request got: nobody, a token that was verified, a caller.
+    """
+    state = request.scope["state"]
+    caller: Caller | None = state.get(CALLER)
+    token: Token | None = state.get(VERIFIED)
+    who: dict[str, Any] = {}
+    if caller is not None:
+        who["bankId"] = getattr(caller, "bank_id", None)
+    elif token is not None:
+        who["actor"] = _actor(token)
+        who["bankId"] = token.bank_id if is_name(token.bank_id) else None
+        who["merchantId"] = token.merchant_id if is_name(token.merchant_id) else None
+    await note(request, caller, REQUEST_REFUSED, "refused", code=code, status=status, **who)
+
+
 def _shared(request: Request, services: Services, caller: Caller | None) -> dict[str, Any]:
     """What all records of a request say."""
     state = request.scope["state"]
@@ -87,7 +122,7 @@ def _shared(request: Request, services: Services, caller: Caller | None) -> dict
     return shared
 
 
-def _actor(caller: Caller) -> dict[str, str]:
+def _actor(caller: Caller | Token) -> dict[str, str]:
     return {"subject": caller.subject} | ({"client": caller.client} if caller.client else {})
 
 

@@ -10,18 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import Lifespan
 
 from api.bank import device_list, links, logins
-from api.errors import (
-    Refusal,
-    on_http_exception,
-    on_invalid_request,
-    on_refusal,
-    on_unavailable,
-)
+from api.errors import Refusal
 from api.merchant import lookup
 from api.metrics import Metrics
-from api.middleware import Around, SizeLimits, UserFamiliesCors
+from api.middleware import Around, UserFamiliesCors
 from api.openapi import DESCRIPTION, describe
 from api.operations import health
+from api.refused import on_http_exception, on_invalid_request, on_refusal, on_unavailable
 from api.services import open_services, open_stores
 from api.spool import SpoolError
 from api.user import banno, netevia
@@ -63,7 +58,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for away in (NotReadyError, OverloadedError, SpoolError, UnavailableError, VaultStoreError):
         app.add_exception_handler(away, on_unavailable)
     # Each one added stands around those before it.
-    app.add_middleware(SizeLimits)
     app.add_middleware(UserFamiliesCors, origins=chosen.cors_origins)
     app.add_middleware(Around, metrics=metrics)
     return app

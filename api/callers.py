@@ -26,6 +26,9 @@ LOOKUP: Final = "devices.lookup"
 READ_OWN: Final = "https://api.banno.com/consumer/auth/devices.readonly"
 REMOVE_OWN: Final = "https://api.banno.com/consumer/auth/devices.readwrite"
 ADMIN_PERMISSION: Final = "Manage security settings"
+VERIFIED: Final = "verified"
+"""The request's verified token, in its state; so is the :data:`CALLER` once one was admitted."""
+CALLER: Final = "caller"
 ANOTHER_USER: Final = "The token is not for this user's devices"
 NAME_LENGTH_MAX: Final = 128
 UUID_PATTERN: Final = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
@@ -172,7 +175,9 @@ async def admit(
     """
     services = services_of(request)
     headers = [value for name, value in request.scope["headers"] if name == b"authorization"]
-    caller = check(await services.verifier.verify(headers), services)
+    state = request.scope["state"]
+    state[VERIFIED] = token = await services.verifier.verify(headers)
+    state[CALLER] = caller = check(token, services)
     standing = quota.take(caller.key)
     add_header(request, "RateLimit-Policy", quota.policy)
     add_header(request, "RateLimit", quota.header(standing))

@@ -4,19 +4,13 @@ A family is a group of paths that share an error format. Code raises ``Refusal``
 answers with a domain code); the family of the request's path turns it into bytes.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Final
 
 import orjson
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
-
-_log = logging.getLogger(__name__)
 
 NOT_FOUND: Final = "Device not found in system"
 INVALID_DEVICE_ID: Final = "Invalid device ID format"
@@ -154,76 +148,3 @@ def response_to(scope: Scope, refusal: Refusal) -> Response:
 def refusal_of_status(status: int, headers: Mapping[str, str] | None = None) -> Refusal:
     """The refusal for a status that no rule of ours gave, as an unknown path or a failure."""
     return Refusal(status, f"http-{status}", _PHRASES.get(status, "Bad request"), headers)
-
-
-async def on_refusal(request: Request, error: Exception) -> Response:
-    """Exception handler of ``Refusal``."""
-    return response_to(request.scope, cast("Refusal", error))
-
-
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Exception handler of what the framework refuses: unknown paths, methods, sizes."""
-    found = cast("HTTPException", error)
-    return response_to(request.scope, refusal_of_status(found.status_code, found.headers))
-
-
-async def on_unavailable(request: Request, error: Exception) -> Response:
-    """Exception handler of parts that are away: 503, and to try again is safe."""
-    _log.warning("request %s: %s", request.scope["state"]["request_id"], type(error).__name__)
-    refusal = Refusal(503, "away", TRY_AGAIN, {"Retry-After": "1"})
-    return response_to(request.scope, refusal)
-
-
-async def on_invalid_request(request: Request, error: Exception) -> Response:
-    """Exception handler of requests that don't fit their schema: 400, naming the field only."""
-    first = cast("RequestValidationError", error).errors()[0]
-    refusal = Refusal(400, "bad-input", _message(first), field=_field(first))
-    return response_to(request.scope, refusal)
-
-
-def _field(problem: Mapping[str, Any]) -> str | None:
-    """The field's name, with those of the objects around it; none where it isn't known."""
-    if problem["type"] in _WORDS:
-        return None
-    return ".".join(part for part in problem["loc"][1:] if isinstance(part, str)) or None
-
-
-def _message(problem: Mapping[str, Any]) -> str:
-    """What is wrong, in words that never repeat what was sent.
-
-    An unknown field's name is the caller's own text, so it isn't repeated either.
-    """
-    kind, location = problem["type"], problem["loc"]
-    name = _field(problem)
-    if kind in _WORDS:
-        return _WORDS[kind]
-    if not name:
-        return "The request body must be a JSON object, sent as Content-Type: application/json"
-    if kind == "missing":
-        return f"{name} is missing"
-    of_device_id = name == "deviceId" or (name == "deviceIds" and len(location) > 2)
-    if of_device_id or kind == "value_error":
-        return INVALID_DEVICE_ID if of_device_id else str(problem["ctx"]["error"])
-    return f"{name}: {problem['msg']}" if kind in _TELLING else f"{name} is not valid"
-
-
-# Kinds whose message tells the rule and nothing of the value.
-_TELLING: Final = frozenset(
-    {
-        "bool_parsing",
-        "greater_than_equal",
-        "int_parsing",
-        "less_than_equal",
-        "literal_error",
-        "string_too_long",
-        "string_too_short",
-        "string_type",
-        "too_long",
-        "too_short",
-    }
-)
-
-_WORDS: Final[Mapping[str, str]] = {
-    "json_invalid": "The request body is not valid JSON",
-    "extra_forbidden": "The request has a field that is not known",
-}

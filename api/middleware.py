@@ -1,4 +1,4 @@
-"""What happens around every request: its ID, its log line and metrics, size and CORS."""
+"""What happens around every request: its ID, its log line and metrics, and CORS."""
 
 import logging
 import re
@@ -7,11 +7,10 @@ import uuid
 from collections.abc import Collection
 from typing import Final
 
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import USER_FAMILIES, Refusal, refusal_of_status, response_to
+from api.errors import USER_FAMILIES, refusal_of_status, response_to
 from api.metrics import Metrics
 from api.route import RESPONSE_HEADERS
 from device_ledger.logs import where
@@ -19,9 +18,6 @@ from device_ledger.logs import where
 _access = logging.getLogger("api.access")
 _log = logging.getLogger(__name__)
 
-BODY_BYTES_MAX: Final = 65_536
-HEADERS_MAX: Final = 100
-"""The time that the framework takes to read headers grows with the square of their number."""
 UNMATCHED: Final = "(no route)"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9-]{1,64}")
@@ -94,42 +90,6 @@ class Around:
                 "request_id": scope["state"]["request_id"],
             },
         )
-
-
-class SizeLimits:
-    """Refuses more headers than ``HEADERS_MAX``, and bodies above ``BODY_BYTES_MAX``.
-
-    A body's size is told by Content-Length or seen while reading.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if len(scope["headers"]) > HEADERS_MAX:
-            refusal = Refusal(400, "too-many-headers", "The request has too many headers")
-            await response_to(scope, refusal)(scope, receive, send)
-            return
-        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        if length.isdigit() and int(length[:20]) > BODY_BYTES_MAX:
-            refusal = refusal_of_status(413, {"Connection": "close"})
-            await response_to(scope, refusal)(scope, receive, send)
-            return
-        size = 0
-
-        async def receive_limited() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > BODY_BYTES_MAX:
-                raise HTTPException(413, headers={"Connection": "close"})
-            return message
-
-        await self._app(scope, receive_limited, send)
 
 
 class UserFamiliesCors:

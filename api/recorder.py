@@ -47,8 +47,8 @@ class Recorder:
 
     @property
     def is_whole(self) -> bool:
-        """Whether records go to Kafka, and none waits in the spool."""
-        return self._producer is not None and self._spool.size == 0
+        """Whether Kafka has all that was recorded: nothing waits in the spool."""
+        return self._spool.size == 0
 
     async def record(self, lines: Sequence[bytes]) -> None:
         """Return once these records are durable, on Kafka or in the spool.

@@ -1,4 +1,4 @@
-"""The route class of all families: strict JSON, and refusals in the order that was promised."""
+"""The route class of all families: sizes, strict JSON, and refusals in the promised order."""
 
 import functools
 import inspect
@@ -10,10 +10,17 @@ from typing import Any, Final, get_args
 import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive
+
+from api.errors import Refusal
 
 RESPONSE_HEADERS: Final = "response_headers"
 NAMES_MAX: Final = 100
 """Names that an object of a request's body may have."""
+BODY_BYTES_MAX: Final = 65_536
+HEADERS_MAX: Final = 100
+"""The time that the framework takes to read headers grows with the square of their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,11 @@ class Demand:
 
 
 class GuardedRoute(APIRoute):
-    """A route that meets its demands before its function runs, and reads JSON strictly."""
+    """A route that meets its demands before its function runs, and reads JSON strictly.
+
+    It refuses more headers than ``HEADERS_MAX``, and bodies above ``BODY_BYTES_MAX``, whether
+    Content-Length tells their size or reading them.
+    """
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Any]], **options: Any) -> None:
         super().__init__(path, _guarded(endpoint), **options)
@@ -40,7 +51,8 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def strictly(request: Request) -> Response:
-            return await handle(_StrictRequest(request.scope, request.receive))
+            _demand_size(request)
+            return await handle(_StrictRequest(request.scope, _limited(request.receive)))
 
         return strictly
 
@@ -74,6 +86,33 @@ def _guarded(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable
     keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in visible]
     vars(guarded)["__signature__"] = inspect.Signature(keywords)
     return guarded
+
+
+def _demand_size(request: Request) -> None:
+    headers = request.scope["headers"]
+    if len(headers) > HEADERS_MAX:
+        raise Refusal(400, "too-many-headers", "The request has too many headers")
+    length = next((value for name, value in headers if name == b"content-length"), b"")
+    if length.isdigit() and int(length[:20]) > BODY_BYTES_MAX:
+        raise _too_large()
+
+
+def _limited(receive: Receive) -> Receive:
+    size = 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > BODY_BYTES_MAX:
+            raise _too_large()
+        return message
+
+    return limited
+
+
+def _too_large() -> HTTPException:
+    return HTTPException(413, headers={"Connection": "close"})
 
 
 def _demand_of(parameter: inspect.Parameter) -> Demand | None:

@@ -7,7 +7,9 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from api.access import note_list
 from api.callers import BankReader
+from api.commands import customer_of
 from api.cursor import UnknownCursorError
 from api.errors import Refusal
 from api.peere import Outcome, answer, errors
@@ -147,6 +149,8 @@ async def list_devices(
     if page.last is not None:
         cursor = services.cursors.encode([*page.last, start.page + 1], question.parts())
         add_header(request, "Link", _next_link(request, asked, cursor))
+    about = customer_of(services, bank.bank_id, asked.customerId) if asked.customerId else None
+    await note_list(request, bank, len(page.devices), about)
     return answer(
         "Devices listed successfully",
         {

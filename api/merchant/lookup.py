@@ -5,12 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from api.access import Act, note_all
 from api.callers import Merchant, MerchantCaller
 from api.errors import NOT_FOUND, Refusal
 from api.peere import Body, DeviceId, Outcome, answer, errors
 from api.reads import MinPosition, Opener, shown_value, wait_for
 from api.route import GuardedRoute
 from api.services import Services, services_of
+from device_ledger.wire.access import DEVICE_LOOKED_UP
 from projections.lookup import queries
 from projections.lookup.apply import MODEL, Lookup
 
@@ -73,6 +75,7 @@ async def lookup(
     row = shown_value(request, await queries.find(services.models, token))
     found = await _opened(services, {body.deviceId: row} if row else {})
     _count_unknown(services, merchant, 0 if found else 1)
+    await note_all(request, merchant, DEVICE_LOOKED_UP, [_act(token, row if found else None)])
     if not found:
         raise Refusal(404, "not-linked", NOT_FOUND)
     return answer("Device lookup successful", found[body.deviceId])
@@ -97,6 +100,8 @@ async def lookup_batch(
     found = await _opened(services, linked)
     not_found = [device_id for device_id in body.deviceIds if device_id not in found]
     _count_unknown(services, merchant, len(not_found))
+    acts = [_act(token, linked[one] if one in found else None) for one, token in tokens.items()]
+    await note_all(request, merchant, DEVICE_LOOKED_UP, acts)
     return answer(
         "Device lookup successful",
         {
@@ -104,6 +109,14 @@ async def lookup_batch(
             "notFound": not_found,
         },
     )
+
+
+def _act(device_token: str, row: Lookup | None) -> Act:
+    """What the access record of a lookup tells."""
+    if row is None:
+        return "not-found", device_token, {}
+    holder = {"bankId": row.bank_id, "customerId": row.customer_id, "userId": row.user_id}
+    return "found", device_token, holder
 
 
 def _count_the_others(services: Services, merchant: Merchant, count: int) -> None:

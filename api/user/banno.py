@@ -7,6 +7,7 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from api.access import note_list
 from api.callers import ANOTHER_USER, UUID_PATTERN, ReaderOfUser, RemoverOfUser
 from api.commands import context_of, submit_or_refuse
 from api.documented import LOGIN_TOO_OLD, Words, errors
@@ -95,6 +96,7 @@ async def list_registrations(
     rows = shown_value(request, shown)
     opener = await Opener.of(services, rows)
     registrations = [_shown(opener, row) for row in rows if opener.can_open(row)]
+    await note_list(request, user, len(registrations), user.customer)
     content = orjson.dumps({"registrations": registrations})
     return Response(content, media_type="application/json")
 

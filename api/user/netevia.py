@@ -6,6 +6,7 @@ import orjson
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
 
+from api.access import note_list
 from api.callers import UserReader, UserRemover
 from api.commands import context_of, submit_or_refuse
 from api.documented import LOGIN_TOO_OLD, errors
@@ -56,6 +57,7 @@ async def list_devices(request: Request, user: UserReader, position: MinPosition
     rows = shown_value(request, shown)
     opener = await Opener.of(services, rows)
     devices = [_shown(opener, row) for row in rows if opener.can_open(row)]
+    await note_list(request, user, len(devices), user.customer)
     return Response(orjson.dumps(devices), media_type="application/json")
 
 
