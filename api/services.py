@@ -17,6 +17,7 @@ from api.position import PositionCodec
 from api.rates import Quota
 from api.readiness import Check, Readiness, in_thread
 from api.recorder import Recorder, open_recorder
+from api.security.services import SecurityServices, open_security
 from api.spool import Spool, open_spool
 from device_ledger.erasure import complete
 from device_ledger.geo import Geo
@@ -64,6 +65,7 @@ class Services:
     geo: Geo
     models: ReadModels
     recorder: Recorder
+    security: SecurityServices
     positions: PositionCodec
     cursors: CursorCodec
     verifier: Verifier
@@ -114,6 +116,7 @@ async def open_services(
     async with (
         httpx.AsyncClient(timeout=5) as client,
         open_recorder(settings.brokers, stores.spool, metrics) as recorder,
+        open_security(settings) as security,
     ):
         try:
             yield Services(
@@ -124,6 +127,7 @@ async def open_services(
                 geo=stores.geo,
                 models=models,
                 recorder=recorder,
+                security=security,
                 positions=PositionCodec(
                     stores.tokens.derive("position"), identity.ledger_id, identity.epoch
                 ),

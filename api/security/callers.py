@@ -20,9 +20,13 @@ MANAGE: Final = "security.manage"
 
 @dataclass(frozen=True, slots=True)
 class Security(Caller):
-    """A security officer. ``bank_id`` is the only bank whose things the officer sees, if any."""
+    """A security officer. ``bank_id`` is the only bank whose things the officer sees, if any.
+
+    ``expires_at`` is when the token does, in seconds since 1970.
+    """
 
     bank_id: str | None
+    expires_at: float
 
     @property
     def kind(self) -> Literal["security", "lead"]:
@@ -50,12 +54,13 @@ def _lead(token: Token, _services: Services) -> Lead:
     return Lead(*_parts(token))
 
 
-def _parts(token: Token) -> tuple[str, str, str, str | None]:
-    """Rate limit's key, subject, client and bank."""
+def _parts(token: Token) -> tuple[str, str, str, str | None, float]:
+    """Rate limit's key, subject, client, bank and end."""
     if token.claims_bank and not is_name(token.bank_id):
         raise forbidden("The token's claim of a bank names none")
     bank_id = token.bank_id if token.claims_bank else None
-    return f"security\0{bank_id or ''}\0{token.subject}", token.subject, token.client, bank_id
+    key = f"security\0{bank_id or ''}\0{token.subject}"
+    return key, token.subject, token.client, bank_id, token.expires_at
 
 
 async def _security(request: Request) -> Security:

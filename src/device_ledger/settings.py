@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     rate_security: int = Field(
         3_000, ge=1, description="Calls a security officer may make a minute."
     )
+    replays_at_once: int = Field(
+        1, ge=1, le=16, description="Replays that an API process runs at once."
+    )
     max_active_devices: int = Field(500, ge=1, description="Active devices a customer may have.")
     geo_file: Path | None = Field(
         None,

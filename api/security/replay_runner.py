@@ -1,0 +1,218 @@
+"""Runs replays, each in a process of its own, at most so many at once.
+
+A process reads rules that somebody sent, so it gets no key and no store but those that it reads.
+It ends with this one (``device_ledger.tether``). A replay that was interrupted is started again:
+it changes nothing, and its answer is the same.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from typing import Final
+
+from api.security.replay_files import RESULT_BYTES_MAX, Replay, ReplayFiles, Standing
+from device_ledger.ledger.ledger import utc_now
+from device_ledger.logs import where
+from device_ledger.settings import Settings
+from device_ledger.tether import SUPERVISOR_FD
+
+_log = logging.getLogger(__name__)
+
+RUNS_MAX: Final = 3
+"""So many processes are started for a replay that others interrupt."""
+LOOK_SECONDS: Final = 1.0
+"""How often a replay is looked at for an end that another process was asked for."""
+GRACE_SECONDS: Final = 5.0
+_KEPT_FROM_CHILDREN: Final = tuple(
+    f"DEVICE_LEDGER_{name}"
+    for name in ("MASTER_KEY", "TOKEN_KEY", "VAULT", "EVENT_STORE", "SECRETS")
+)
+
+
+class ReplayRunner:
+    """The replays of a home; made by :func:`open_runner`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.files = ReplayFiles(settings.home / "replays")
+        self._environment = _environment(settings)
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._ends: dict[str, asyncio.Event] = {}
+
+    def start(self, replay: Replay) -> None:
+        """Run a replay as soon as there is room."""
+        self._queue.put_nowait(replay.id)
+
+    def cancel(self, replay: Replay) -> Replay:
+        """End a replay, unless it is over already; how it stands then."""
+        if not replay.standing.is_over:
+            replay.cancel()
+            if (end := self._ends.get(replay.id)) is not None:
+                end.set()
+        return self.files.find(replay.id) or replay
+
+    def take_up(self) -> None:
+        """Start again what another process left unfinished."""
+        self.files.forget_halves()
+        for replay in reversed(self.files.all()):
+            if replay.standing.ended_at is not None:
+                continue
+            with _claimed(replay) as is_ours:
+                if is_ours:
+                    self.start(replay.become(replace(replay.standing, state="queued")))
+
+    async def work(self) -> None:
+        """Run one replay after the other, until cancelled."""
+        while True:
+            replay = self.files.find(await self._queue.get())
+            if replay is None:
+                continue
+            try:
+                with _claimed(replay) as is_ours:
+                    if is_ours:
+                        await self._finish(replay)
+            except Exception as error:  # noqa: BLE001 - the next replay is run all the same
+                _log.error("replay %s could not be run: %s", replay.id, where(error))
+
+    async def _finish(self, replay: Replay) -> None:
+        """Bring a replay that nobody else runs to its end."""
+        # Looked at again: what was true before the claim may be over.
+        replay = self.files.find(replay.id) or replay
+        standing = replay.standing
+        if standing.ended_at is not None:
+            return
+        if replay.asked_to_end():
+            ended = replace(standing, state="cancelled")
+        elif standing.runs >= RUNS_MAX:
+            ended = replace(standing, state="failed", reason=f"interrupted {RUNS_MAX} times")
+        else:
+            standing = Standing("running", standing.runs + 1, utc_now())
+            ended = await self._run(replay.become(standing))
+        replay.become(replace(ended, ended_at=utc_now()))
+        self.files.forget_old(replay.asked.bank_id)
+
+    async def _run(self, replay: Replay) -> Standing:
+        """How a replay's process ended."""
+        end = self._ends.setdefault(replay.id, asyncio.Event())
+        replay.run.mkdir(mode=0o700)
+        theirs, ours = os.pipe()
+        try:
+            with (replay.run / "stderr").open("wb") as stderr:
+                process = await asyncio.create_subprocess_exec(
+                    *_command(replay),
+                    env=self._environment | {SUPERVISOR_FD: str(theirs)},
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=stderr,
+                    pass_fds=(theirs,),
+                    start_new_session=True,
+                )
+            exited = asyncio.create_task(process.wait())
+            try:
+                while not exited.done() and not end.is_set() and not replay.asked_to_end():
+                    ended = asyncio.create_task(end.wait())
+                    await asyncio.wait(
+                        {exited, ended}, timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED"
+                    )
+                    ended.cancel()
+            finally:
+                # Also where this process ends: the next one starts the replay again.
+                await _stop(process, exited)
+        finally:
+            os.close(theirs)
+            os.close(ours)
+            del self._ends[replay.id]
+        return _outcome(replay, exited.result())
+
+
+@asynccontextmanager
+async def open_runner(settings: Settings) -> AsyncIterator[ReplayRunner]:
+    """The runner of this process; what it runs at the end goes on at the next start."""
+    runner = ReplayRunner(settings)
+    runner.take_up()
+    workers = [asyncio.create_task(runner.work()) for _ in range(settings.replays_at_once)]
+    try:
+        yield runner
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+def _command(replay: Replay) -> list[str]:
+    asked = replay.asked
+    options = {
+        "--from": asked.start,
+        "--to": asked.end,
+        "--rules": str(replay.rules),
+        "--json": str(replay.run / "result.json"),
+        "--progress-file": str(replay.run / "progress.json"),
+    } | ({"--bank": asked.bank_id} if asked.bank_id is not None else {})
+    # Joined by =: a bank's ID may look like an option.
+    words = [f"{name}={value}" for name, value in options.items()]
+    return [sys.executable, "-m", "device_ledger", "replay", *words]
+
+
+async def _stop(process: asyncio.subprocess.Process, exited: asyncio.Task[int]) -> None:
+    if not exited.done():
+        process.terminate()
+        await asyncio.wait({exited}, timeout=GRACE_SECONDS)
+    if not exited.done():
+        process.kill()
+        await asyncio.wait({exited})
+
+
+def _outcome(replay: Replay, code: int) -> Standing:
+    result = replay.run / "result.json"
+    if code == 0 and result.exists():
+        if result.stat().st_size <= RESULT_BYTES_MAX:
+            return replace(replay.standing, state="done")
+        result.unlink()
+        reason = "it has more alerts than a result may hold: narrow the time or the rules"
+        return replace(replay.standing, state="failed", reason=reason)
+    if replay.asked_to_end():
+        return replace(replay.standing, state="cancelled")
+    words = (replay.run / "stderr").read_text(errors="replace").strip().splitlines() or ["?"]
+    reason = words[-1].removeprefix("device-ledger: ").replace(f"{replay.rules}/", "")
+    return replace(replay.standing, state="failed", reason=reason[:1000])
+
+
+@contextmanager
+def _claimed(replay: Replay) -> Iterator[bool]:
+    """Whether no other process runs it; none will while the block lasts."""
+    try:
+        lock = os.open(replay.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(lock)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What a replay's process needs of this one's settings."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_KEPT_FROM_CHILDREN)
+    }
+    environment |= {
+        "DEVICE_LEDGER_HOME": str(settings.home.resolve()),
+        "DEVICE_LEDGER_BROKER_PORT": str(settings.broker_port),
+        "DEVICE_LEDGER_READ_MODELS_URL": settings.read_models_url.get_secret_value(),
+        # Tracebacks as Python writes them: their last line is the error.
+        "TYPER_STANDARD_TRACEBACK": "1",
+    }
+    if settings.kafka_bootstrap_servers:
+        environment["KAFKA_BOOTSTRAP_SERVERS"] = settings.kafka_bootstrap_servers
+    return environment
