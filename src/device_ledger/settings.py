@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     rate_security: int = Field(
         3_000, ge=1, description="Calls a security officer may make a minute."
     )
+    rules: Path = Field(
+        Path("rules"), description="Directory of the detection rules, a `.yml` file each."
+    )
     replays_at_once: int = Field(
         1, ge=1, le=16, description="Replays that an API process runs at once."
     )
