@@ -32,10 +32,10 @@ def api() -> None:
 
     from device_ledger.geo import GeoError
     from device_ledger.issuer import IssuerError
+    from device_ledger.keyfile import KeyLoadingError
     from device_ledger.ledger.stores import StoreRefusedError
     from device_ledger.logs import configure_logs
     from device_ledger.settings import settings
-    from device_ledger.vault.keys import KeyLoadingError
     from device_ledger.vault.store import VaultStoreError
 
     chosen = settings()

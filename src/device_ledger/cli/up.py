@@ -77,7 +77,8 @@ def _check(settings: Settings) -> None:
     from device_ledger.issuer import is_loopback
     from device_ledger.java import find_java
     from device_ledger.kafka_jars import BrokerError
-    from device_ledger.vault.keys import KeyLoadingError, load_keys, load_or_create_keys
+    from device_ledger.keyfile import KeyLoadingError
+    from device_ledger.vault.keys import load_keys, load_or_create_keys
 
     if not settings.issuer and not is_loopback(settings.host):
         raise CliError(

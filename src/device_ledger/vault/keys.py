@@ -1,10 +1,7 @@
 """The two keys of an installation: where they come from, and the first ones made for ``up``."""
 
-import base64
-import binascii
 import hmac
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,17 +10,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
-from device_ledger.keyfile import write_once
+from device_ledger.keyfile import KeyLoadingError, create_key, key_path, load_key, read_key
 from device_ledger.settings import Settings
 from device_ledger.vault.encoding import from_text, strings, to_text
 from device_ledger.vault.sealing import NONCE_BYTES
 from device_ledger.vault.tokens import KEY_BYTES, TokenKey
 
 _WRAPPED_DOMAIN: Final = "device-ledger/data-key/v1"
-
-
-class KeyLoadingError(Exception):
-    """A key is missing or unusable; the message is one line for the operator, without the key."""
 
 
 class MasterKey:
@@ -86,7 +79,7 @@ def load_or_create_keys(home: Path) -> Keys:
         KeyLoadingError: a key is unusable, or missing where data that needs it is there already.
     """
     for name in ("token", "master"):
-        path = _path(home, name)
+        path = key_path(home, name)
         if path.exists():
             continue
         for room in ("ledger", "vault"):
@@ -94,51 +87,16 @@ def load_or_create_keys(home: Path) -> Keys:
                 raise KeyLoadingError(
                     f"{path} is missing, but {home / room} holds data that needs it: restore it"
                 )
-        _create(path)
-    master, token = (_read(_path(home, name), name) for name in ("master", "token"))
+        create_key(path)
+    master, token = (read_key(key_path(home, name), name) for name in ("master", "token"))
     return Keys(MasterKey(master), TokenKey(token))
 
 
-def _path(home: Path, name: str) -> Path:
-    return home / "keys" / f"{name}.key"
-
-
 def _load(name: str, text: SecretStr, file: Path | None, home: Path) -> bytes:
-    setting = f"DEVICE_LEDGER_{name.upper()}_KEY"
-    if text.get_secret_value():
-        if file is not None:
-            raise KeyLoadingError(f"{setting} and {setting}_FILE are both set: keep one")
-        return _decode(text.get_secret_value(), setting)
-    path = file or _path(home, name)
-    if file is None and not path.exists():
+    key = load_key(name, text, file, home)
+    if key is None:
+        setting = f"DEVICE_LEDGER_{name.upper()}_KEY"
         raise KeyLoadingError(
             f"no {name} key: set {setting} or {setting}_FILE (base64 of 32 random bytes)"
         )
-    return _read(path, name)
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        text = path.read_text("ascii")
-    except OSError as error:
-        raise KeyLoadingError(f"cannot read the {name} key {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        text = ""
-    return _decode(text, str(path))
-
-
-def _decode(text: str, origin: str) -> bytes:
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise KeyLoadingError(f"{origin} is not the base64 of 32 bytes")
     return key
-
-
-def _create(path: Path) -> None:
-    try:
-        write_once(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-    except OSError as error:
-        raise KeyLoadingError(f"cannot write the key {path}: {error.strerror}") from None

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final, Self
 
+from device_ledger.keyfile import KeyLoadingError
 from device_ledger.settings import Settings
 from device_ledger.vault.cache import DataKey, KeyCache
-from device_ledger.vault.keys import KeyLoadingError, Keys, MasterKey
+from device_ledger.vault.keys import Keys, MasterKey
 from device_ledger.vault.store import Customer, Row, Store
 from device_ledger.vault.stores import open_store
 from device_ledger.vault.tokens import KEY_BYTES

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from device_ledger.keyfile import KeyLoadingError
 from device_ledger.settings import Settings
 from device_ledger.vault.cache import DataKey, KeyCache
-from device_ledger.vault.keys import KeyLoadingError, Keys, MasterKey
+from device_ledger.vault.keys import Keys, MasterKey
 from device_ledger.vault.store import MasterKeyChangedError, Row, Store, VaultStoreError
 from device_ledger.vault.stores import open_store
 from device_ledger.vault.tokens import TokenKey

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from device_ledger.keyfile import KeyLoadingError
 from device_ledger.settings import Settings
 from device_ledger.vault.keys import (
-    KeyLoadingError,
     MasterKey,
     load_keys,
     load_or_create_keys,
