@@ -58,6 +58,16 @@ class Settings(BaseSettings):
         SecretStr(""), description="Base64 of the 32 bytes that key all tokens; never rotated."
     )
     token_key_file: Path | None = Field(None, description="File that holds the token key.")
+    log_key: SecretStr = Field(
+        SecretStr(""),
+        description="Base64 of the 32 bytes (Ed25519 seed) that sign the logs' checkpoints.",
+    )
+    log_key_file: Path | None = Field(None, description="File that holds the logs' key.")
+    log_verifier_keys: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Verifier keys, by commas, that the logs' witness believes; empty: the first"
+        " that it sees.",
+    )
 
     issuer: str = Field(
         "", pattern="^(https?://.+)?$", description="OIDC issuer of the callers' tokens."
@@ -128,7 +138,7 @@ class Settings(BaseSettings):
             raise ValueError("a URL of PostgreSQL begins with postgresql://")
         return value
 
-    @field_validator("step_up_acr", "cors_origins", mode="before")
+    @field_validator("step_up_acr", "cors_origins", "log_verifier_keys", mode="before")
     @classmethod
     def split_at_commas(cls, value: object) -> object:
         """Turn a comma-separated string into its parts."""
