@@ -1,0 +1,38 @@
+"""The engine that rules run on: a DuckDB that reads the archive and can do nothing else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+
+def open_engine(
+    allowed: Sequence[Path], *, memory: str, threads: int, spill: Path
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that can touch files below ``allowed`` and nothing else, for good.
+
+    ``memory`` is the most that it keeps (``512MB``); what is more goes to files below ``spill``.
+    It loads no extension, opens no connection, and takes no further setting.
+    """
+    spill.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(
+        config={
+            "memory_limit": memory,
+            "threads": threads,
+            "temp_directory": str(spill),
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+        }
+    )
+    folders = ", ".join(_quoted(str(folder.resolve())) for folder in allowed)
+    connection.execute(f"SET allowed_directories = [{folders}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,48 @@
+"""Tries a plan on an empty trail, so that what the engine can't do is told when a rule is read."""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import duckdb
+
+from device_ledger.wire.trail import Entry
+from projections.detection.columns import NUMBERS, TIME
+from projections.detection.plan import Matching, Windowed
+from projections.detection.run import Run
+
+_NOW = datetime(2026, 1, 31, tzinfo=UTC)
+
+
+class EngineError(ValueError):
+    """The engine refuses a rule, such as a regular expression that it doesn't know."""
+
+
+def columns() -> str:
+    """The columns of ``trail``, as a ``CREATE TABLE`` names them."""
+    kinds = {TIME: "TIMESTAMP", **dict.fromkeys(NUMBERS, "BIGINT")}
+    return ", ".join(f'"{name}" {kinds.get(name, "VARCHAR")}' for name in Entry._fields)
+
+
+@cache
+def _empty() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"threads": 1, "memory_limit": "64MB"})
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    connection.execute(f"CREATE TABLE trail ({columns()})")
+    return connection
+
+
+def try_out(plan: Matching | Windowed) -> None:
+    """Evaluate it both ways, over a moment and over a day.
+
+    Raises:
+        EngineError: the engine refuses it.
+    """
+    connection = _empty().cursor()
+    try:
+        for back in (timedelta(seconds=1), timedelta(days=1)):
+            Run(connection).alerts(plan, _NOW - back, _NOW)
+    except duckdb.Error as error:
+        raise EngineError(str(error)) from None
+    finally:
+        connection.close()
