@@ -17,6 +17,7 @@ from api.middleware import Around, UserFamiliesCors
 from api.openapi import DESCRIPTION, describe
 from api.operations import health
 from api.refused import on_http_exception, on_invalid_request, on_refusal, on_unavailable
+from api.security import audit_search, customers, holders, replays
 from api.services import open_services, open_stores
 from api.spool import SpoolError
 from api.user import banno, netevia
@@ -27,6 +28,8 @@ from device_ledger.settings import Settings
 from device_ledger.settings import settings as settings_of_process
 from device_ledger.vault.store import VaultStoreError
 from projections.readers import NotReadyError
+
+_SECURITY = (audit_search, holders, replays, customers)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -77,7 +80,7 @@ def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
     )
     # Tried in this order: those that are called most come first.
-    for room in (lookup, links, logins, device_list, netevia, banno, health):
+    for room in (lookup, links, logins, device_list, netevia, banno, health, *_SECURITY):
         app.include_router(room.router)
     # The page and its scripts come from here: tokens are pasted into it, and a bank may be offline.
     patch_fastapi(

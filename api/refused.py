@@ -72,6 +72,8 @@ def _message(problem: Mapping[str, Any]) -> str:
     name = _field(problem)
     if kind in _WORDS:
         return _WORDS[kind]
+    if not name and kind == "value_error":
+        return str(problem["ctx"]["error"])
     if not name:
         return "The request body must be a JSON object, sent as Content-Type: application/json"
     if kind == "missing":

@@ -38,10 +38,16 @@ def _named(name: str, length: int, example: str, description: str) -> Any:
     ]
 
 
-def _moment(name: str, description: str) -> Any:
+def _moment(name: str, description: str, *, past: bool = False) -> Any:
+    def read(text: str) -> str:
+        at = moment(name, text)
+        if past and at > datetime.now(UTC):
+            raise ValueError(f"{name} must not be in the future")
+        return written(at)
+
     return Annotated[
         str,
-        AfterValidator(lambda text: written(moment(name, text))),
+        AfterValidator(read),
         Field(
             description=description,
             examples=["2026-01-31T09:30:00.000Z"],
@@ -62,6 +68,9 @@ BankId = _named("bankId", NAME_LENGTH_MAX, "bank-1", "One bank's; the officer's 
 MerchantId = _named("merchantId", NAME_LENGTH_MAX, "shop-1", "One merchant's.")
 Actor = _named("actor", 255, "service-1", "The subject of the token that acted.")
 Reason = _named("reason", REASON_LENGTH_MAX, "case 2026-114", "Why: it is kept in the trail.")
+RequestedBy = _named(
+    "requestedBy", 128, "customer", "Who wants it: never a name. It stands in the receipt."
+)
 Note = _named("note", 1_000, "called the customer, it was her", "Kept with the acknowledgement.")
 UserId = Annotated[
     str,
@@ -72,13 +81,28 @@ UserId = Annotated[
     ),
 ]
 From = _moment("from", "The first moment (RFC 3339).")
+PastFrom = _moment("from", "The first moment (RFC 3339).", past=True)
+PastMoment = _moment("at", "The moment asked about (RFC 3339).", past=True)
 To = _moment("to", "The moment before which it ends (RFC 3339).")
 Limit = Annotated[int, Field(ge=1, le=200)]
 Cursor = Annotated[
     str,
     Field(max_length=4096, description="The `next` of the page before, for the same question."),
 ]
-EntryType = Literal[EVENT_TYPES + ACCESS_TYPES]  # type: ignore[valid-type] # made of constants
+_TYPES: Final = (*EVENT_TYPES, *ACCESS_TYPES)
+
+
+def _type_of_the_trail(text: str) -> str:
+    if text not in _TYPES:
+        raise ValueError("types must be types of events or access records")
+    return text
+
+
+EntryType = Annotated[
+    str,
+    AfterValidator(_type_of_the_trail),
+    Field(examples=["device.linked.v1"], json_schema_extra={"enum": list(_TYPES)}),
+]
 Outcome = Literal["done", "refused", "found", "not-found"]
 
 
@@ -91,7 +115,7 @@ class DeviceRef(Body):
     @model_validator(mode="after")
     def _is_one(self) -> "DeviceRef":
         if (self.deviceId is None) == (self.deviceToken is None):
-            raise ValueError("device must have deviceId or deviceToken, one of them")
+            raise ValueError("deviceId or deviceToken is needed, one of them")
         return self
 
     def token(self, tokens: TokenKey) -> str:
@@ -120,16 +144,6 @@ def check_range(start: str | None, end: str | None) -> None:
     """
     if start is not None and end is not None and start >= end:
         raise Refusal(400, "bad-input", "to must be after from", field="to")
-
-
-def check_past(name: str, at: str) -> None:
-    """Refuse a moment that is still to come.
-
-    Raises:
-        Refusal: 400.
-    """
-    if at > written(datetime.now(UTC)):
-        raise Refusal(400, "bad-input", f"{name} must not be in the future", field=name)
 
 
 def after_cursor(

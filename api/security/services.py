@@ -9,6 +9,7 @@ from typing import Final
 from api.errors import Refusal
 from api.security.alert_topic import AlertTopic, open_alert_topic
 from api.security.replay_runner import ReplayRunner, open_runner
+from api.security.rule_files import RuleChecker
 from device_ledger.settings import Settings
 
 STREAMS_MAX: Final = 200
@@ -48,6 +49,7 @@ class SecurityServices:
     replays: ReplayRunner
     alerts: AlertTopic
     streams: Streams = field(default_factory=Streams)
+    rules: RuleChecker = field(default_factory=RuleChecker)
 
 
 @asynccontextmanager

@@ -173,7 +173,7 @@ async def test_openapi_tells_refusals_and_the_token_of_every_route(api: Installa
     served = (await api.client.get("/openapi.json")).json()
     operations = [one for item in served["paths"].values() for one in item.values()]
     ours = [one for one in operations if "operations" not in one["tags"]]
-    assert len(ours) == 12
+    assert len(ours) >= 12
     for operation in ours:
         assert {"400", "403", "429", "503"} <= operation["responses"].keys()
         assert operation["security"] == [{"token": []}]
