@@ -1,8 +1,9 @@
-"""``device-ledger simulate``: the traffic of a made-up population, posted to a ledger."""
+"""``device-ledger simulate``: the traffic of a made-up population, posted or as an archive."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -14,12 +15,16 @@ from device_ledger.cli.errors import FAILED, USAGE, CliError
 
 if TYPE_CHECKING:
     from device_ledger.cli.post import Answer, Door, Request
+    from device_ledger.simulation.population import Population
+    from device_ledger.simulation.story import Label, Told
     from device_ledger.simulation.traffic import Call
 
 # Refusals are part of the traffic; these say that something is wrong with us or with the ledger.
 _WRONG = frozenset((401, 403, 422, *range(500, 600)))
 
-Share = typer.Option(min=0, help="Merchants' lookups for each command.")
+Share = typer.Option(
+    min=0, help="Merchants' lookups for each command; 0, with attacks or an archive 0.4."
+)
 Day = typer.Option(formats=["%Y-%m-%d"], help="First day, in UTC; a past one.")
 Url = typer.Option(help="The API's address; by default that of the settings.")
 Rate = typer.Option(min=0.001, help="Calls a second; by default as fast as they are answered.")
@@ -27,6 +32,10 @@ Patience = typer.Option(min=0, help="Seconds for which a call is tried again.")
 Tokens = typer.Option(
     help='JSON file {"bank-01": "token", …}; by default tokens of the embedded issuer.'
 )
+Attacks = typer.Option(help="Hide labelled attacks in ordinary life.")
+Labels = typer.Option(help="NDJSON file that tells where the attacks are.")
+Archive = typer.Option(help="Folder to write the history to, instead of posting the calls.")
+Entries = typer.Option(min=1, help="Entries of the trail in the archive, about.")
 Out = typer.Option(help="File that gets every call: NDJSON, or CSV in RBA columns where so named.")
 
 
@@ -37,7 +46,7 @@ def simulate(
     banks: Annotated[int, typer.Option(min=1)] = 3,
     customers: Annotated[int, typer.Option(min=1, help="Customers of all banks.")] = 1000,
     merchants: Annotated[int, typer.Option(min=1)] = 20,
-    lookups: Annotated[float, Share] = 0.0,
+    lookups: Annotated[float | None, Share] = None,
     start: Annotated[datetime, Day] = datetime(2026, 1, 5),  # noqa: DTZ001
     days: Annotated[int, typer.Option(min=1, help="Days that the calls are spread over.")] = 7,
     url: Annotated[str, Url] = "",
@@ -48,28 +57,111 @@ def simulate(
     out: Annotated[Path | None, Out] = None,
     answers: Annotated[Path | None, typer.Option(help="NDJSON file of every answer.")] = None,
     post: Annotated[bool, typer.Option(help="Post the calls, or only write them.")] = True,
+    attacks: Annotated[bool, Attacks] = False,
+    labels: Annotated[Path | None, Labels] = None,
+    archive: Annotated[Path | None, Archive] = None,
+    events: Annotated[int, Entries] = 100_000,
 ) -> None:
     """Post the traffic of a made-up population of banks, customers, devices and merchants.
 
     Devices are linked, seen at logins, unlinked and deactivated through the hours of made-up
     days; some commands come twice and some must be refused. Each carries an Idempotency-Key made
     of seed and number: a run that was interrupted is safe to start again within a day.
+
+    With --attacks people live as in real life, and on the last day attacks are hidden among them,
+    one of each kind that calls can play in minutes, and as many scenes that only look like one.
+    --labels says afterwards which they were.
+
+    With --archive nothing is posted: the history that the calls would have left, at the times
+    they were made, is written as Parquet for `device-ledger replay --archive`. To have every kind
+    of attack: --archive history --days 120 --events 100000 --attacks --labels labels.ndjson
     """
     from device_ledger.simulation.population import Population
-    from device_ledger.simulation.traffic import Traffic
 
+    _check(post=post, out=out, attacks=attacks, labels=labels)
+    population = Population(seed, banks, customers, merchants)
+    begin = start.replace(tzinfo=UTC)
+    share = lookups if lookups is not None else 0.4 if attacks or archive else 0.0
+    if archive is not None:
+        from device_ledger.cli.simulate_history import write_history
+
+        write_history(
+            population, begin, days, events, share, attacks=attacks, archive=archive, labels=labels
+        )
+        return
+    plan = _Plan(population, begin, days, commands, share, attacks=attacks)
+    try:
+        _run(
+            plan,
+            name=_name(population, commands, share, start, days, *(["attacks"] if attacks else [])),
+            door=_door(url, tokens, concurrency, rate, patience) if post else None,
+            out=out,
+            answers=answers,
+        )
+    finally:
+        plan.tell(labels)
+
+
+def _check(*, post: bool, out: Path | None, attacks: bool, labels: Path | None) -> None:
     if not post and out is None:
         raise CliError("--no-post without --out does nothing", USAGE)
-    population = Population(seed, banks, customers, merchants)
-    traffic = Traffic(population, start.replace(tzinfo=UTC), days)
-    _run(
-        traffic.calls(commands, lookups),
-        count=commands + int(commands * lookups),
-        name=_name(population, commands, lookups, start, days),
-        door=_door(url, tokens, concurrency, rate, patience) if post else None,
-        out=out,
-        answers=answers,
-    )
+    if labels is not None and not attacks:
+        raise CliError("--labels without --attacks: there is nothing to label", USAGE)
+
+
+class _Plan:
+    """The calls to make, and which of them are of a labelled scene."""
+
+    def __init__(
+        self,
+        population: "Population",
+        start: datetime,
+        days: int,
+        commands: int,
+        share: float,
+        *,
+        attacks: bool,
+    ) -> None:
+        from device_ledger.simulation.everyday import Phase
+        from device_ledger.simulation.story import Story
+        from device_ledger.simulation.traffic import Traffic
+
+        self.labels: list[Label] = []
+        self._of: dict[int, Label] = {}
+        self.count = commands + int(commands * share)
+        if attacks:
+            days = max(days, 2)
+            phase = Phase(start, days, commands, population.customers)
+            story = Story(population, [phase], 1, over_http=True)
+            self.labels = story.labels
+            self.count += story.scene_calls
+            self.calls = self._numbered(story.calls(share))
+        else:
+            self.calls = Traffic(population, start, days).calls(commands, share)
+
+    def answered(self, number: int) -> None:
+        """A call was answered now."""
+        from device_ledger.simulation.acts import timestamp
+
+        if (label := self._of.get(number)) is not None:
+            label.saw(timestamp(datetime.now(UTC)))
+
+    def tell(self, file: Path | None) -> None:
+        """Write what is known of the scenes that were played."""
+        from device_ledger.cli.simulate_history import write_labels
+
+        if file is not None:
+            write_labels(file, self.labels)
+
+    def _numbered(self, told: "Iterator[Told]") -> "Iterator[Call]":
+        from device_ledger.simulation.scribe import Check
+
+        for number, (call, label) in enumerate(told, 1):
+            if isinstance(call, Check):
+                continue
+            if label is not None:
+                self._of[number] = label
+            yield replace(call, number=number)
 
 
 def _name(*shape: object) -> str:
@@ -91,9 +183,8 @@ def _door(
 
 
 def _run(
-    calls: "Iterator[Call]",
+    plan: _Plan,
     *,
-    count: int,
     name: str,
     door: "Door | None",
     out: Path | None,
@@ -101,6 +192,7 @@ def _run(
 ) -> None:
     from device_ledger.simulation.table import writer
 
+    calls = plan.calls
     try:
         with ExitStack() as files:
             if out is not None:
@@ -109,7 +201,7 @@ def _run(
                 typer.echo(f"wrote {sum(1 for _ in calls)} calls to {out}")
                 return
             file = files.enter_context(answers.open("wb")) if answers else None
-            tally = _post(door, (_request(call, name) for call in calls), count, file)
+            tally = _post(door, (_request(call, name) for call in calls), plan, file)
     except OSError as error:
         raise CliError(f"can't write {error.filename}: {error.strerror}") from None
     _show(tally)
@@ -138,7 +230,7 @@ def _request(call: "Call", name: str) -> "Request":
 
 
 def _post(
-    door: "Door", requests: "Iterable[Request]", count: int, answers: Any
+    door: "Door", requests: "Iterable[Request]", plan: _Plan, answers: Any
 ) -> Counter[tuple[str, int]]:
     import asyncio
 
@@ -152,11 +244,12 @@ def _post(
     with Progress(
         *Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)
     ) as progress:
-        task = progress.add_task("Posting", total=count)
+        task = progress.add_task("Posting", total=plan.count)
 
         def answered(request: "Request", answer: "Answer") -> None:
             tally[request.path.rpartition("/")[2], answer.status] += 1
             progress.advance(task)
+            plan.answered(request.number)
             if answers is not None:
                 line = {
                     "n": request.number,

@@ -25,7 +25,10 @@ _LINKED_FIRST = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command of a bank, or a merchant's lookup; ``number`` counts from 1."""
+    """A command of a bank, or a merchant's lookup; ``number`` counts from 1.
+
+    ``credential`` is the subject of the caller's token where it is none of the usual ones.
+    """
 
     number: int
     at: datetime
@@ -33,6 +36,7 @@ class Call:
     path: str
     body: dict[str, Any]
     login: Login | None = None
+    credential: str | None = None
 
     @property
     def verb(self) -> str:

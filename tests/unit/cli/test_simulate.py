@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from device_ledger.cli.main import app
 from device_ledger.simulation.table import OWN_COLUMNS, RBA_COLUMNS
+from projections.archive.reader import read_raw
 from tests.support.answering import serving
 
 TOKENS = {f"bank-{number:02d}": "secret" for number in (1, 2, 3)} | {
@@ -121,3 +122,48 @@ def test_without_tokens_and_issuer_it_says_so(
     told = run()
     settings.cache_clear()
     assert "has no embedded issuer: run `device-ledger up`, or give tokens" in told.stderr
+
+
+def test_attacks_are_posted_among_the_rest_and_labelled_with_the_time_of_their_answers(
+    tmp_path: Path, tokens: str
+) -> None:
+    labels = tmp_path / "labels.ndjson"
+    with serving() as (url, posted):
+        told = run("--url", url, "--tokens", tokens, "--attacks", "--labels", str(labels))
+    assert told.exit_code == 0
+    lines = [json.loads(line) for line in labels.read_text().splitlines()]
+    attacks = [line["kind"] for line in lines if line["attack"]]
+    assert "device-farm" in {line["rule"] for line in lines}
+    assert len(attacks) == len(set(attacks)) == 10
+    assert {line["firstAt"] <= line["lastAt"] and bool(line["firstAt"]) for line in lines} == {True}
+    assert len({key for _, key, _ in posted}) == len(posted)
+
+
+def test_labels_without_attacks_are_refused(tmp_path: Path) -> None:
+    told = run("--labels", str(tmp_path / "labels.ndjson"))
+    assert told.exit_code == 2
+    assert "--labels without --attacks" in told.stderr
+
+
+def test_a_history_is_written_as_an_archive_with_labels_that_name_its_entries(
+    tmp_path: Path,
+) -> None:
+    archive, labels = tmp_path / "history", tmp_path / "labels.ndjson"
+    told = run(
+        *("--archive", str(archive), "--days", "3", "--events", "2000"),
+        *("--attacks", "--labels", str(labels)),
+    )
+    assert told.exit_code == 0
+    assert "left out, since they need more days than there are: out-of-the-blue" in told.stderr
+    raw = [line for log in ("events", "access") for line in read_raw(archive, log)]
+    refs = {json.loads(line.raw)["id"] for line in raw}
+    lines = [json.loads(line) for line in labels.read_text().splitlines()]
+    assert f"wrote {len(raw):,} entries of 3 days to {archive}" in told.stdout
+    assert {ref for line in lines for ref in line["refs"]} <= refs
+
+
+def test_an_archive_is_not_written_over_another(tmp_path: Path) -> None:
+    (tmp_path / "something").touch()
+    told = run("--archive", str(tmp_path))
+    assert told.exit_code == 2
+    assert "is not empty" in told.stderr
