@@ -71,7 +71,7 @@ def write_whole(path: Path, content: object) -> None:
     """Replace a file by one that holds this as JSON, at once for all readers."""
     draft = path.with_name(f".{path.name}{_DRAFT}")
     with draft.open("wb") as file:
-        file.write(orjson.dumps(content))
+        file.write(orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS))
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

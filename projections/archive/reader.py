@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from device_ledger.wire.trail import EVENTS_LOG
 from projections.archive.files import metadata_of
 from projections.archive.layout import Part, parts_of
 from projections.archive.rows import SCHEMA
+
+BEGINNING = "0001-01-01T00:00:00.000Z"
+"""Before any recorded time."""
 
 _AT = SCHEMA.names.index("at")
 _READ_ROWS = 5_000
@@ -85,13 +89,38 @@ def _lines(file: pq.ParquetFile) -> Iterator[RawLine]:
         yield from map(RawLine._make, zip(*columns, strict=True))
 
 
+def newest(archive: Path, log: str) -> str:
+    """The recorded time of the newest line that is archived; of none, a time before any.
+
+    Raises:
+        ArchiveBrokenError: the files do not hold together.
+    """
+    parts = files_of(archive, log)
+    last = max((part.day for part in parts), default="")
+    return max((_times(part)[1] for part in parts if part.day == last), default=BEGINNING)
+
+
 def _begins(part: Part) -> str:
-    """The recorded time of the file's oldest line."""
+    return _times(part)[0]
+
+
+def _times(part: Part) -> tuple[str, str]:
+    """The recorded times of the file's oldest and newest lines."""
     footer = metadata_of(part)
-    starts = [
-        footer.row_group(number).column(_AT).statistics.min
-        for number in range(footer.num_row_groups)
+    told = [
+        footer.row_group(number).column(_AT).statistics for number in range(footer.num_row_groups)
     ]
-    if not starts:
-        return "9999"
-    return f"{min(starts).isoformat(timespec='milliseconds')}Z"
+    if not told:
+        return BEGINNING, BEGINNING
+    return text(min(one.min for one in told)), text(max(one.max for one in told))
+
+
+def text(at: datetime) -> str:
+    """A time as the trail tells it; one without a zone, as files and queries give it, is UTC."""
+    plain = at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+    return f"{plain.isoformat(timespec='milliseconds')}Z"
+
+
+def moment(at: str) -> datetime:
+    """A time of the trail as files and queries hold it."""
+    return datetime.fromisoformat(at).replace(tzinfo=None)

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from device_ledger import __version__
 from device_ledger.cli.api import api
 from device_ledger.cli.broker import broker
+from device_ledger.cli.detector import detector
 from device_ledger.cli.errors import CliError, from_settings_error
 from device_ledger.cli.import_ import import_file
 from device_ledger.cli.rebuild import rebuild
@@ -74,7 +75,7 @@ def device_ledger(
 
     To try it: `device-ledger up` starts everything on this machine and prints an address,
     tokens and three calls to make. For deployment each process is a command of its own:
-    `broker`, `api`, `relay`, `streams`.
+    `broker`, `api`, `relay`, `streams`, `detector`.
     """
     watch_supervisor()
 
@@ -85,6 +86,7 @@ app.command()(broker)
 app.command()(api)
 app.command()(relay)
 app.command()(streams)
+app.command()(detector)
 app.command()(rebuild)
 app.command()(status)
 app.command()(token)

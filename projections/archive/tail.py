@@ -1,0 +1,89 @@
+"""The live end of the trail: records as they come, behind the guard, into memory."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import duckdb
+
+from projections.archive.models import ARCHIVES
+from projections.archive.rows import ArchiveRow
+from projections.archive.store import ArchiveGeneration
+from projections.archive.trail import Trail
+from projections.guard import KafkaRecord, Sifted, sift
+from projections.model import Appended
+
+_MODELS = {model.table: model for model in ARCHIVES}
+_UNFIT = (KeyError, TypeError, ValueError, AttributeError)
+
+
+class TailBrokenError(RuntimeError):
+    """What came doesn't follow what was there: begin again from the archive."""
+
+
+class Tail:
+    """The trail that goes on from where the archive ends."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, archive: Path, *, bank_id: str | None = None
+    ) -> None:
+        """Begin at the archive's ends.
+
+        Raises:
+            GenerationGoneError: there is no archive.
+            ArchiveBrokenError: its files do not hold together.
+        """
+        self._standings = {log: ArchiveGeneration(archive / log).standings() for log in _MODELS}
+        self._holes: dict[str, set[int]] = {log: set() for log in _MODELS}
+        self.trail = Trail(connection, archive, self.next_offsets(), bank_id=bank_id)
+
+    @property
+    def source(self) -> str:
+        """The source of the newest event, which names the ledger; of none, a name for any."""
+        newest = max(self._standings["events"].values(), key=lambda at: at.last_id)
+        return newest.source or "urn:device-ledger"
+
+    def next_offsets(self) -> dict[str, dict[int, int]]:
+        """For each log and partition the first offset that did not come yet."""
+        return {
+            log: {partition: at.next_offset for partition, at in of_partition.items()}
+            for log, of_partition in self._standings.items()
+        }
+
+    def take(self, records: Mapping[str, Sequence[KafkaRecord]]) -> list[ArchiveRow]:
+        """Add what came next to the trail; the lines that had not come before.
+
+        Raises:
+            TailBrokenError: something is missing before them.
+            HistoryChangedError: the topic tells another history.
+        """
+        new: list[ArchiveRow] = []
+        for log, batch in records.items():
+            model = _MODELS[log]
+            sifted = sift(
+                self._standings[log],
+                batch,
+                trusted=True,
+                holes=self._holes[log],
+                parse=model.parse,
+                chained=model.chained,
+            )
+            if sifted.gaps:
+                raise TailBrokenError(f"{model.topic} lacks records in partitions {sifted.gaps}")
+            rows = _rows(model, sifted)
+            if rows:
+                repeated = self.trail.add(log, rows)
+                new += [row for row, repeat in zip(rows, repeated, strict=True) if not repeat]
+            self._standings[log] = sifted.standings
+            self._holes[log] = sifted.holes
+        return new
+
+
+def _rows(model: Appended, sifted: Sifted) -> list[ArchiveRow]:
+    rows: list[ArchiveRow] = []
+    for raw, record in sifted.records:
+        try:
+            rows += model.rows_of(raw, record.event)
+        except _UNFIT:
+            # The archive parks it.
+            continue
+    return rows

@@ -1,0 +1,194 @@
+"""One session of the detector: rules run on what comes, until something is wrong."""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG
+from projections.archive.reader import text
+from projections.archive.rows import ArchiveRow
+from projections.archive.tail import Tail
+from projections.detection.evaluate import FoundAlert, evaluate
+from projections.detection.rules import Rule
+from projections.detector.feed import Arrived
+from projections.detector.rulebook import RuleBook
+from projections.detector.state import State
+from projections.detector.told import Teller, Told
+from projections.threads import finish_in_thread
+
+GRACE = timedelta(seconds=3)
+"""How long an access record may be under way to its topic after the time that it carries."""
+SLICE = timedelta(hours=6)
+"""What is evaluated at once where much was missed."""
+PAUSE_SECONDS = 0.5
+"""Least time between two evaluations."""
+SAVE_SECONDS = 5.0
+HELD = timedelta(hours=1)
+"""What stays in memory though it is archived, so that rules of short windows read no file."""
+HELD_LINES = 300_000
+
+_LOGS = {EVENTS_LOG: (EVENTS_LOG,), ACCESS_LOG: (EVENTS_LOG, ACCESS_LOG)}
+"""The groups of rules, by the log that has to be complete for them, and the logs that they read."""
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """Evaluates, tells, and remembers that it did; what was told before is not told again."""
+
+    def __init__(
+        self,
+        archive: Path,
+        tail: Tail,
+        book: RuleBook,
+        *,
+        teller: Teller,
+        state: State,
+        told: Told,
+    ) -> None:
+        self._archive = archive
+        self._tail = tail
+        self._book = book
+        self._teller = teller
+        self._state = state
+        self._told = told
+        self._late: list[str] = []
+        self._evaluated_at = self._saved_at = time.monotonic()
+        self._through = ""
+
+    def begin(self) -> None:
+        """Find what came late while it was archived and no detector was there to see it."""
+        for name, passed in self._state.passed.items():
+            since = self._state.seen.get(name, {})
+            if since:
+                self._late += self._tail.trail.recorded_by(name, passed, since)
+
+    async def take(self, arrived: Arrived) -> None:
+        """Take what came, and evaluate what is complete.
+
+        Raises:
+            TailBrokenError, HistoryChangedError: it doesn't follow what was there.
+            KafkaError: alerts may not be on the topic.
+            duckdb.IOException: a file of the archive can't be read.
+        """
+        if arrived.records:
+            self._note_late(await finish_in_thread(self._tail.take, arrived.records))
+        self._through = arrived.through or self._through
+        now = time.monotonic()
+        if self._through and now - self._evaluated_at >= PAUSE_SECONDS:
+            self._evaluated_at = now
+            for group in _LOGS:
+                await self._catch_up(group)
+        if self._late:
+            await self._tell([])
+        elif now - self._saved_at >= SAVE_SECONDS:
+            await self._save()
+
+    def forget(self, archived: Mapping[str, Mapping[int, int]]) -> None:
+        """Keep in memory only what is young or not archived yet."""
+        trail = self._tail.trail
+        if not self._through:
+            return
+        before = text(_moment(self._through) - HELD)
+        if trail.size() > HELD_LINES:
+            before = max(before, trail.nth_newest(HELD_LINES // 2))
+        trail.forget(archived, before)
+
+    def unarchived(self, archived: Mapping[str, Mapping[int, int]]) -> int:
+        """Kafka records that came and are not archived yet."""
+        return sum(
+            offset - archived[name].get(partition, 0)
+            for name, of_partition in self._tail.next_offsets().items()
+            for partition, offset in of_partition.items()
+        )
+
+    def _note_late(self, rows: Sequence[ArchiveRow]) -> None:
+        for row in rows:
+            passed = self._state.passed.get(row.entry.log, "")
+            seen = self._state.seen.get(row.entry.log, {}).get(row.partition, 0)
+            if row.entry.at <= passed and row.offset >= seen:
+                self._late.append(row.entry.ref)
+
+    async def _catch_up(self, group: str) -> None:
+        through = self._through
+        if group == ACCESS_LOG:
+            through = text(_moment(through) - GRACE)
+        passed = self._state.passed.get(group)
+        if passed is None:
+            log.info("rules of the group %s begin at %s", group, through)
+            self._state.passed[group] = through
+            return
+        if passed >= through:
+            return
+        rules = [rule for rule in self._book.rules if rule.reads_access == (group == ACCESS_LOG)]
+        if not self._tail.trail.has_between(passed, through, *_LOGS[group]):
+            self._state.passed[group] = through
+            return
+        for after, until in _slices(passed, through):
+            found = await finish_in_thread(self._evaluate, rules, after, until)
+            self._state.passed[group] = until
+            await self._tell(found)
+
+    def _evaluate(self, rules: Sequence[Rule], after: str, through: str) -> list[FoundAlert]:
+        found: list[FoundAlert] = []
+        for rule in rules:
+            since = text(_moment(after) - rule.lookback)
+            self._tail.trail.show(since, through)
+            try:
+                found += evaluate(
+                    self._tail.trail.connection, rule, _moment(after), _moment(through)
+                )
+            except duckdb.IOException:
+                raise
+            except duckdb.Error as error:
+                self._fail(rule, after, through, error)
+        return found
+
+    def _fail(self, rule: Rule, after: str, through: str, error: duckdb.Error) -> None:
+        reason = f"can't be evaluated from {after} to {through}: {type(error).__name__}"
+        if rule.name not in self._state.failing:
+            log.error("rule %s %s", rule.name, reason)
+        self._state.failing[rule.name] = reason
+
+    async def _tell(self, found: Sequence[FoundAlert]) -> None:
+        """Tell what was not told, and only then remember it as told."""
+        new = [alert for alert in found if alert.id not in self._told.alerts]
+        late = [ref for ref in dict.fromkeys(self._late) if ref not in self._told.late]
+        passed = max(self._state.passed.values(), default="")
+        end = await self._teller.tell(self._tail.source, new, late, passed)
+        self._late.clear()
+        for alert in new:
+            log.info("rule %s: alert %s at %s", alert.rule, alert.id, alert.at)
+        if late:
+            log.warning("%d records came late", len(late))
+        if end is not None:
+            self._state.alerts = end
+        await self._save()
+
+    async def _save(self) -> None:
+        self._saved_at = time.monotonic()
+        self._state.seen = self._tail.next_offsets()
+        names = sorted(rule.name for rule in self._book.rules)
+        failing = {
+            name: reason for name, reason in self._state.failing.items() if name in names
+        } | self._book.failing
+        self._state = replace(self._state, rules=names, failing=failing)
+        await finish_in_thread(self._state.save, self._archive)
+
+
+def _slices(after: str, through: str) -> Iterator[tuple[str, str]]:
+    end = _moment(through)
+    start = _moment(after)
+    while start < end:
+        until = min(start + SLICE, end)
+        yield text(start), text(until)
+        start = until
+
+
+def _moment(at: str) -> datetime:
+    return datetime.fromisoformat(at).astimezone(UTC)
