@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 
 from api.metrics import Metrics
-from api.spool import Spool, values_of
+from api.spool import Spool, SpoolError, values_of
 from device_ledger.wire.access import NDJSON_HEADER, join
 from device_ledger.wire.topics import ACCESS
 
@@ -73,6 +73,8 @@ class Recorder:
             try:
                 place = await self._keep(join(lines))
             except Exception as error:  # noqa: BLE001 - told to those who wait
+                said = error if isinstance(error, SpoolError) else type(error).__name__
+                _log.error("access records can't be kept: %s", said)
                 _tell(waiters, error)
             else:
                 _tell(waiters, None)
