@@ -18,6 +18,7 @@ from device_ledger.cli.errors import CliError, from_settings_error
 from device_ledger.cli.import_ import import_file
 from device_ledger.cli.rebuild import rebuild
 from device_ledger.cli.relay import relay
+from device_ledger.cli.simulate import HELP as SIMULATE_HELP
 from device_ledger.cli.simulate import simulate
 from device_ledger.cli.status import status
 from device_ledger.cli.streams import streams
@@ -90,5 +91,5 @@ app.command()(detector)
 app.command()(rebuild)
 app.command()(status)
 app.command()(token)
-app.command()(simulate)
+app.command(help=SIMULATE_HELP)(simulate)
 app.command("import")(import_file)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -38,6 +38,25 @@ Archive = typer.Option(help="Folder to write the history to, instead of posting 
 Entries = typer.Option(min=1, help="Entries of the trail in the archive, about.")
 Out = typer.Option(help="File that gets every call: NDJSON, or CSV in RBA columns where so named.")
 
+HELP = """Post the traffic of a made-up population of banks, customers, devices and merchants.
+
+Devices are linked, seen at logins, unlinked and deactivated through the hours of made-up days;
+some commands come twice and some must be refused. Each carries an Idempotency-Key made of seed and
+number: a run that was interrupted is safe to start again within a day.
+
+With `--attacks` people live as in real life, and on the last day attacks are hidden among them, one
+of each kind that calls can play in minutes, and as many scenes that only look like one. `--labels`
+says afterwards which they were:
+
+    device-ledger simulate --attacks --labels labels.ndjson
+
+With `--archive` nothing is posted: the history that the calls would have left, at the times they
+were made, is written as Parquet for `device-ledger replay --archive`. All kinds of attack need four
+months of it:
+
+    device-ledger simulate --archive history --days 120 --events 100000 --attacks
+"""
+
 
 def simulate(
     *,
@@ -62,44 +81,41 @@ def simulate(
     archive: Annotated[Path | None, Archive] = None,
     events: Annotated[int, Entries] = 100_000,
 ) -> None:
-    """Post the traffic of a made-up population of banks, customers, devices and merchants.
-
-    Devices are linked, seen at logins, unlinked and deactivated through the hours of made-up
-    days; some commands come twice and some must be refused. Each carries an Idempotency-Key made
-    of seed and number: a run that was interrupted is safe to start again within a day.
-
-    With --attacks people live as in real life, and on the last day attacks are hidden among them,
-    one of each kind that calls can play in minutes, and as many scenes that only look like one.
-    --labels says afterwards which they were.
-
-    With --archive nothing is posted: the history that the calls would have left, at the times
-    they were made, is written as Parquet for `device-ledger replay --archive`. To have every kind
-    of attack: --archive history --days 120 --events 100000 --attacks --labels labels.ndjson
-    """
-    from device_ledger.simulation.population import Population
-
+    """Post the traffic of a made-up population, or write down the history that it would leave."""
     _check(post=post, out=out, attacks=attacks, labels=labels)
-    population = Population(seed, banks, customers, merchants)
-    begin = start.replace(tzinfo=UTC)
     share = lookups if lookups is not None else 0.4 if attacks or archive else 0.0
+    crowd = Crowd(seed, banks, customers, merchants, start.replace(tzinfo=UTC), days, share)
     if archive is not None:
         from device_ledger.cli.simulate_history import write_history
 
-        write_history(
-            population, begin, days, events, share, attacks=attacks, archive=archive, labels=labels
-        )
+        write_history(crowd, events, archive, labels, attacks=attacks)
         return
-    plan = _Plan(population, begin, days, commands, share, attacks=attacks)
+    plan = _Plan(crowd, commands, attacks=attacks)
+    door = _door(url, tokens, concurrency, rate, patience) if post else None
     try:
-        _run(
-            plan,
-            name=_name(population, commands, share, start, days, *(["attacks"] if attacks else [])),
-            door=_door(url, tokens, concurrency, rate, patience) if post else None,
-            out=out,
-            answers=answers,
-        )
+        _run(plan, door, out, answers)
     finally:
         plan.tell(labels)
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Who lives through which days, and how many lookups come for each command."""
+
+    seed: int
+    banks: int
+    customers: int
+    merchants: int
+    start: datetime
+    days: int
+    lookups: float
+
+    @property
+    def population(self) -> "Population":
+        """The people and shops."""
+        from device_ledger.simulation.population import Population
+
+        return Population(self.seed, self.banks, self.customers, self.merchants)
 
 
 def _check(*, post: bool, out: Path | None, attacks: bool, labels: Path | None) -> None:
@@ -112,32 +128,26 @@ def _check(*, post: bool, out: Path | None, attacks: bool, labels: Path | None) 
 class _Plan:
     """The calls to make, and which of them are of a labelled scene."""
 
-    def __init__(
-        self,
-        population: "Population",
-        start: datetime,
-        days: int,
-        commands: int,
-        share: float,
-        *,
-        attacks: bool,
-    ) -> None:
+    def __init__(self, crowd: Crowd, commands: int, *, attacks: bool) -> None:
         from device_ledger.simulation.everyday import Phase
         from device_ledger.simulation.story import Story
         from device_ledger.simulation.traffic import Traffic
 
+        share, days = crowd.lookups, crowd.days
         self.labels: list[Label] = []
         self._of: dict[int, Label] = {}
         self.count = commands + int(commands * share)
+        # Other days of the same people make the same calls under other times: another run.
+        shape = (crowd, commands, *(["attacks"] if attacks else []))
+        self.name = f"simulate-{sha256(repr(shape).encode()).hexdigest()[:16]}"
         if attacks:
-            days = max(days, 2)
-            phase = Phase(start, days, commands, population.customers)
-            story = Story(population, [phase], 1, over_http=True)
+            phase = Phase(crowd.start, max(days, 2), commands, crowd.customers)
+            story = Story(crowd.population, [phase], 1, over_http=True)
             self.labels = story.labels
             self.count += story.scene_calls
             self.calls = self._numbered(story.calls(share))
         else:
-            self.calls = Traffic(population, start, days).calls(commands, share)
+            self.calls = Traffic(crowd.population, crowd.start, days).calls(commands, share)
 
     def answered(self, number: int) -> None:
         """A call was answered now."""
@@ -164,11 +174,6 @@ class _Plan:
             yield replace(call, number=number)
 
 
-def _name(*shape: object) -> str:
-    """The name of a run, for its Idempotency-Keys: another shape makes other calls."""
-    return f"simulate-{sha256(repr(shape).encode()).hexdigest()[:16]}"
-
-
 def _door(
     url: str, tokens: Path | None, concurrency: int, rate: float | None, patience: float
 ) -> "Door":
@@ -182,14 +187,7 @@ def _door(
     return Door(address, bearer, concurrency, rate, patience)
 
 
-def _run(
-    plan: _Plan,
-    *,
-    name: str,
-    door: "Door | None",
-    out: Path | None,
-    answers: Path | None,
-) -> None:
+def _run(plan: _Plan, door: "Door | None", out: Path | None, answers: Path | None) -> None:
     from device_ledger.simulation.table import writer
 
     calls = plan.calls
@@ -201,7 +199,7 @@ def _run(
                 typer.echo(f"wrote {sum(1 for _ in calls)} calls to {out}")
                 return
             file = files.enter_context(answers.open("wb")) if answers else None
-            tally = _post(door, (_request(call, name) for call in calls), plan, file)
+            tally = _post(door, (_request(call, plan.name) for call in calls), plan, file)
     except OSError as error:
         raise CliError(f"can't write {error.filename}: {error.strerror}") from None
     _show(tally)

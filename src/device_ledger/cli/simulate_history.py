@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +13,15 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from device_ledger.simulation.population import Population
+    from device_ledger.cli.simulate import Crowd
     from device_ledger.simulation.scribe import Line
     from device_ledger.simulation.story import Label
 
 
 def write_history(
-    population: Population,
-    start: datetime,
-    days: int,
-    entries: int,
-    lookups: float,
-    *,
-    attacks: bool,
-    archive: Path,
-    labels: Path | None,
+    crowd: Crowd, entries: int, archive: Path, labels: Path | None, *, attacks: bool
 ) -> None:
-    """Write an archive of about ``entries`` entries over ``days``, and what is known of it.
+    """Write an archive of about ``entries`` entries of the crowd's days, and what is known of it.
 
     Raises:
         CliError: it can't be written, or is there.
@@ -44,12 +35,13 @@ def write_history(
 
     if archive.exists() and any(archive.iterdir()):
         raise CliError(f"{archive} is not empty: name another folder", USAGE)
-    phase = Phase(start, days, commands_for(entries, lookups), population.customers)
+    commands = commands_for(entries, crowd.lookups)
+    phase = Phase(crowd.start, crowd.days, commands, crowd.customers)
     each = 1 + entries // 100_000 if attacks else 0
-    story = Story(population, [phase], each)
-    seed = Scribe(population.seed)
-    written = write_archive(archive, lines_of(story, seed, lookups), entries + story.scene_calls)
-    typer.echo(f"wrote {written:,} entries of {days} days to {archive}")
+    story = Story(crowd.population, [phase], each)
+    lines = lines_of(story, Scribe(crowd.seed), crowd.lookups)
+    written = write_archive(archive, lines, entries + story.scene_calls)
+    typer.echo(f"wrote {written:,} entries of {crowd.days} days to {archive}")
     if labels is not None:
         write_labels(labels, story.labels)
     if attacks:
