@@ -6,10 +6,12 @@ caller again, a command of the customer or the start of an API.
 
 import asyncio
 import logging
+from typing import Any
 
 from device_ledger.domain.customer.state import CustomerRef
 from device_ledger.ledger.erasures import Erasure, erasure_of, pages_of_erasures
 from device_ledger.ledger.ledger import Ledger
+from device_ledger.ledger.stores import Identity
 from device_ledger.vault.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,26 @@ async def finish(ledger: Ledger, vault: Vault, customer: CustomerRef, generation
     """
     await vault.erase(customer.bank_id, customer.user_id, generation)
     return await asyncio.to_thread(erasure_of, ledger.events, customer, generation)
+
+
+def receipt_of(erasure: Erasure, identity: Identity) -> dict[str, Any]:
+    """What a receipt says of an erasure: the same for ever, and fit for the customer's eyes."""
+    customer, ordered, context = erasure.customer, erasure.ordered, erasure.context
+    told = {
+        "ledger": identity.ledger_id,
+        "bankId": customer.bank_id,
+        "customerId": customer.customer_id,
+        "userId": customer.user_id,
+        "actor": {"subject": context.subject}
+        | ({"client": context.client} if context.client else {}),
+        "requestId": context.request_id,
+        "erasedAt": erasure.recorded_at,
+        "requestedBy": ordered.requested_by,
+        "devices": ordered.devices,
+        "keyGeneration": ordered.key_generation,
+        "position": str(erasure.position),
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def complete(ledger: Ledger, vault: Vault) -> int:
