@@ -21,7 +21,7 @@ class EachEntry:
         """By nothing but the entry itself."""
         return f"SELECT *, TRUE AS holds, t - 1 AS since FROM ({rows})"
 
-    def gate(self, _: Windowed) -> Gate | None:
+    def gate(self, _: Windowed, *__: int) -> Gate | None:
         """Nothing."""
         return None
 
@@ -56,7 +56,7 @@ class EventCount:
         first = f"lag(t, {count - 1}) OVER ({node.order})"
         return f"coalesce({first} > t - {node.span}, FALSE)"
 
-    def gate(self, _: Windowed) -> Gate | None:
+    def gate(self, _: Windowed, *__: int) -> Gate | None:
         """As many entries."""
         return _gate(self.operator, self.count)
 
@@ -83,7 +83,7 @@ class ValueCount:
             f"FROM (SELECT *, {tie} AS tie FROM ({rows}))"
         )
 
-    def gate(self, _: Windowed) -> Gate | None:
+    def gate(self, _: Windowed, *__: int) -> Gate | None:
         """As many entries, and two values at all."""
         found = _gate(self.operator, self.count)
         return found and Gate("min(v) <> max(v)", found.least)
@@ -111,7 +111,7 @@ class SourcesSeen:
             f"FROM (SELECT *, {seen} FROM ({rows}))"
         )
 
-    def gate(self, node: Windowed) -> Gate | None:
+    def gate(self, node: Windowed, *_: int) -> Gate | None:
         """An entry of each source."""
         return _gate_of_all(node) if self.every else None
 
@@ -138,7 +138,7 @@ class SourcesInOrder:
             f"t - {node.span} AS since FROM ({query})"
         )
 
-    def gate(self, node: Windowed) -> Gate | None:
+    def gate(self, node: Windowed, *_: int) -> Gate | None:
         """An entry of each source."""
         return _gate_of_all(node)
 

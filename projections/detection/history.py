@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from projections.detection.columns import literal
 from projections.detection.plan import Gate, Windowed
 
 _EARTH_DIAMETER_KM: Final = 12742.0176
@@ -36,29 +37,32 @@ class FirstSeen:
             f"FROM ({rows})"
         )
 
-    def gate(self, _: Windowed) -> Gate | None:
+    def gate(self, _: Windowed, *__: int) -> Gate | None:
         """Two values, and enough entries."""
         return Gate(f"min(v) <> max(v) AND count(*) > {self.known}")
 
 
 @dataclass(frozen=True)
 class Waking:
-    """The group's entry before is at least ``quiet`` milliseconds ago, and within the window."""
+    """No other entry of the group is in the window, and the entry is none that a group begins
+    with: its value is not among ``begins``. What was before the window must then be old."""
 
-    quiet: int
+    begins: tuple[str, ...]
     edge: ClassVar[bool] = False
 
     def marked(self, rows: str, node: Windowed) -> str:
-        """By the entry before; both are the evidence."""
-        holds = f"coalesce(before <= t - {self.quiet} AND before > t - {node.span}, FALSE)"
-        return (
-            f"SELECT *, {holds} AS holds, before - 1 AS since "
-            f"FROM (SELECT *, lag(t) OVER ({node.order}) AS before FROM ({rows}))"
-        )
+        """By the entry before; the evidence is the entry itself."""
+        holds = f"coalesce(lag(t) OVER ({node.order}) <= t - {node.span}, TRUE) AND {self._old}"
+        return f"SELECT *, {holds} AS holds, t - 1 AS since FROM ({rows})"
 
-    def gate(self, _: Windowed) -> Gate | None:
-        """Entries that far apart."""
-        return Gate(f"max(t) - min(t) >= {self.quiet}")
+    @property
+    def _old(self) -> str:
+        return f"v NOT IN ({', '.join(map(literal, self.begins))})"
+
+    def gate(self, node: Windowed, after: int, through: int) -> Gate | None:
+        """Nothing in what lies in the window of every entry of the range, if anything does."""
+        still = f"count(*) FILTER (t > {through - node.span} AND t <= {after}) = 0"
+        return Gate(f"{still} AND bool_or(t > {after} AND {self._old})")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Travel:
             f"WINDOW o AS ({node.order})))"
         )
 
-    def gate(self, _: Windowed) -> Gate | None:
+    def gate(self, _: Windowed, *__: int) -> Gate | None:
         """Two places."""
         return Gate("min(v) <> max(v)")
 

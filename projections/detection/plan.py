@@ -43,11 +43,11 @@ Source = OfTrail | OfAlerts
 class Gate:
     """What a group must have to be looked at entry by entry: a filter that loses no alert.
 
-    ``having`` is a condition over all of the group's entries; with ``least`` it must also hold so
-    many within some window's length counted from the epoch.
+    ``having`` is a condition over all of the group's entries that were scanned. With a ``least``
+    of 3 or more it is left aside: then that many in a window are asked for.
     """
 
-    having: str | None = None
+    having: str
     least: int = 1
 
 
@@ -65,8 +65,8 @@ class Test(Protocol):
         and the time after which its evidence begins."""
         ...
 
-    def gate(self, node: "Windowed") -> Gate | None:
-        """What a group must have for it to be true anywhere."""
+    def gate(self, node: "Windowed", after: int, through: int) -> Gate | None:
+        """What a group must have for it to be true anywhere in that range (of ``t``)."""
         ...
 
 

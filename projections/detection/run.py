@@ -10,7 +10,7 @@ import duckdb
 from device_ledger.wire.alerts import EVIDENCE_MAX
 from projections.detection.counting import EachEntry
 from projections.detection.plan import Matching, OfAlerts, OfTrail, Windowed
-from projections.detection.sql import CARRIED, NOTHING, Groups, Scan, carried, of_alert
+from projections.detection.sql import CARRIED, NOTHING, Groups, Scan, carried, floor_of, of_alert
 
 TICK: Final = timedelta(minutes=1)
 """A range up to this long is a live one: it is worth asking first whom it touches."""
@@ -83,7 +83,7 @@ class Run:
         scan = Scan(node, start, through, _tables(children), extra, groups)
         table = self._table(
             f"SELECT row_number() OVER () AS id, * FROM ({scan.alerts_found()}) "
-            f"WHERE t > {_milliseconds(after)}"
+            f"WHERE t > {floor_of(after)}"
         )
         return _Found(node, table, self._one(f"SELECT count(*) FROM {table}"), children)
 
@@ -215,10 +215,6 @@ def _tables(children: dict[int, _Found]) -> dict[int, str]:
 
 def _groups(node: Windowed) -> list[str]:
     return [f"g{place}" for place in range(len(node.groups))]
-
-
-def _milliseconds(at: datetime) -> str:
-    return f"epoch_us(TIMESTAMP '{at.astimezone(UTC).replace(tzinfo=None)}') / 1000.0"
 
 
 def _datetime(milliseconds: int) -> datetime:

@@ -176,7 +176,7 @@ def _extended(node: Any, places: Mapping[str, int]) -> str:
 
 _WORDS: Final = {
     "first_seen": frozenset(("field", "known", "settled")),
-    "waking": frozenset(("quiet",)),
+    "waking": frozenset(("field", "begins")),
     "travel": frozenset(("field", "km", "km-per-hour")),
 }
 
@@ -190,13 +190,10 @@ def _history(title: str, matching: Matching, history: Any) -> Windowed:
         odd = min(history.keys() ^ wanted)
         known = "lacks" if odd in wanted else "has the unknown word"
         raise UnsupportedError(f"{title!r}: its history {known} {odd!r}")
-    groups = history["group-by"]
-    groups = (groups,) if isinstance(groups, str) else tuple(map(str, groups))
+    groups = _texts(history, "group-by")
     values = (history["field"],) if "field" in wanted else ()
     for name in (*groups, *values):
         as_text(name)
-    if not groups:
-        raise UnsupportedError(f"{title!r}: its history needs a group")
     # An entry without the value is no part of the history.
     only = "".join(f" AND {column(name)} IS NOT NULL" for name in values)
     matching = Matching(f"({matching.predicate}{only})", matching.reads_access)
@@ -208,12 +205,20 @@ def _history_test(kind: str, history: Mapping[str, Any]) -> Test:
     if kind == "first_seen":
         return FirstSeen(_whole(history, "known"), _span(history["settled"]))
     if kind == "waking":
-        return Waking(_span(history["quiet"]))
+        return Waking(_texts(history, "begins"))
     return Travel(_whole(history, "km"), _whole(history, "km-per-hour"))
 
 
 def _span(spec: Any) -> int:
     return SigmaCorrelationTimespan(spec).seconds * 1000
+
+
+def _texts(history: Mapping[str, Any], word: str) -> tuple[str, ...]:
+    value = history[word]
+    texts = (value,) if isinstance(value, str) else tuple(map(str, value))
+    if not texts:
+        raise UnsupportedError(f"{word} of history is empty")
+    return texts
 
 
 def _whole(history: Mapping[str, Any], word: str) -> int:

@@ -8,7 +8,7 @@ nothing). For a short time the groups are known, and the scan reads only those.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from projections.detection.columns import TIME, as_text, column, literal, moment
@@ -18,6 +18,7 @@ CARRIED: Final = ("bank_id", "device_token", "customer_id", "merchant_id")
 """Fields that an alert has where all of its evidence has them alike."""
 
 _AT: Final = column(TIME)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Groups = Mapping[int, Sequence[str]]
 """By the place of a group's column: the values that are of interest."""
@@ -82,8 +83,8 @@ class Scan:
         groups = [of_alert(child, name) for name in source.columns]
         values = [of_alert(child, name) for name in source.values]
         picked = [
-            f"t > epoch_ms({moment(self.after)})",
-            f"t <= epoch_ms({moment(self.through)})",
+            f"t > {floor_of(self.after)}",
+            f"t <= {floor_of(self.through)}",
             *(f"{name} IS NOT NULL" for name in groups),
             *self._only(groups),
         ]
@@ -124,7 +125,8 @@ class Scan:
 
     def gated(self) -> str:
         """The query, without the entries of groups that can't alert."""
-        gate = self.node.test.gate(self.node)
+        start = self.after + timedelta(milliseconds=self.node.reach)
+        gate = self.node.test.gate(self.node, floor_of(start), floor_of(self.through))
         names = self._group_names()
         if gate is None or not names or self.groups is not None:
             return self.rows()
@@ -165,6 +167,11 @@ class Scan:
         columns += [f"c_{name}" for name in self.extra]
         edge = " AND NOT held" if node.test.edge else ""
         return f"SELECT {', '.join(columns)} FROM ({marked}) WHERE holds{edge}"
+
+
+def floor_of(at: datetime) -> int:
+    """A moment as milliseconds since the epoch, rounded down."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def carried(source: OfAlerts, extra: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Final
 
 import duckdb
 
@@ -17,10 +18,16 @@ class EngineError(ValueError):
     """The engine refuses a rule, such as a regular expression that it doesn't know."""
 
 
+KINDS: Final = {
+    name: "TIMESTAMP" if name == TIME else "BIGINT" if name in NUMBERS else "VARCHAR"
+    for name in Entry._fields
+}
+"""The types of the columns of ``trail``, in their order."""
+
+
 def columns() -> str:
     """The columns of ``trail``, as a ``CREATE TABLE`` names them."""
-    kinds = {TIME: "TIMESTAMP", **dict.fromkeys(NUMBERS, "BIGINT")}
-    return ", ".join(f'"{name}" {kinds.get(name, "VARCHAR")}' for name in Entry._fields)
+    return ", ".join(f'"{name}" {kind}' for name, kind in KINDS.items())
 
 
 @cache
