@@ -1,7 +1,13 @@
 """All read models."""
 
+from projections.alerts.apply import MODEL as ALERTS
 from projections.devices.apply import MODEL as DEVICES
 from projections.links.apply import MODEL as LINKS
 from projections.lookup.apply import MODEL as LOOKUP
+from projections.model import ReadModel
+from projections.trail.apply import ACCESS, AUDIT
 
-MODELS = (LOOKUP, DEVICES, LINKS)
+MODELS: tuple[ReadModel, ...] = (LOOKUP, DEVICES, LINKS, AUDIT, ACCESS, ALERTS)
+
+TOPICS = tuple(dict.fromkeys(model.topic for model in MODELS))
+"""The topics that they are made from."""

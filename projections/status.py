@@ -8,9 +8,9 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from device_ledger.settings import Settings
-from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
+from device_ledger.wire.topics import DEAD_LETTERS
 from projections.model import ReadModel
-from projections.models import MODELS
+from projections.models import MODELS, TOPICS
 from projections.store import GenerationGoneError, Store, open_store
 from projections.topic import GROUP, KAFKA_ERRORS, Topic, TopicMissingError
 
@@ -31,18 +31,24 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The topic's records by partition, the workers' partitions, and the read models."""
+    """The records of each topic by partition, each worker's partitions by topic, the models."""
 
-    records: dict[int, int]
+    records: dict[str, dict[int, int]]
     dead_letters: int
-    workers: dict[str, list[int]]
+    workers: dict[str, dict[str, list[int]]]
     models: list[ModelStatus]
 
     @property
     def healthy(self) -> bool:
         """Whether each partition has a worker, and each read model is built."""
-        kept = {partition for partitions in self.workers.values() for partition in partitions}
-        return kept == set(self.records) and all(model.built for model in self.models)
+        kept = {
+            (topic, partition)
+            for held in self.workers.values()
+            for topic, partitions in held.items()
+            for partition in partitions
+        }
+        there = {(topic, p) for topic, partitions in self.records.items() for p in partitions}
+        return kept == there and all(model.built for model in self.models)
 
 
 async def look(settings: Settings) -> Status:
@@ -53,9 +59,7 @@ async def look(settings: Settings) -> Status:
     """
     store = open_store(settings)
     try:
-        partitions = range(await Topic(settings.brokers).partitions())
-        async with Topic(settings.brokers).reading() as reading:
-            bounds = await reading.bounds(partitions)
+        bounds = {name: await _bounds(Topic(settings.brokers, name)) for name in TOPICS}
         async with Topic(settings.brokers, DEAD_LETTERS).reading() as reading:
             [(first, end)] = (await reading.bounds([0])).values()
         workers = await _workers(settings.brokers)
@@ -64,11 +68,20 @@ async def look(settings: Settings) -> Status:
     except KAFKA_ERRORS as error:
         raise UnreachableError(f"Kafka doesn't answer at {settings.brokers}") from error
     try:
-        models = [_model(store, model, bounds) for model in MODELS]
+        models = [_model(store, model, bounds[model.topic]) for model in MODELS]
     except store.retriable as error:
         raise UnreachableError(f"the read models can't be read: {type(error).__name__}") from error
-    records = {partition: end - begin for partition, (begin, end) in bounds.items()}
+    records = {
+        topic: {partition: end - begin for partition, (begin, end) in found.items()}
+        for topic, found in bounds.items()
+    }
     return Status(records, end - first, workers, models)
+
+
+async def _bounds(topic: Topic) -> dict[int, tuple[int, int]]:
+    partitions = range(await topic.partitions())
+    async with topic.reading() as reading:
+        return await reading.bounds(partitions)
 
 
 def _model(store: Store, model: ReadModel, bounds: dict[int, tuple[int, int]]) -> ModelStatus:
@@ -88,8 +101,8 @@ def _model(store: Store, model: ReadModel, bounds: dict[int, tuple[int, int]]) -
     return ModelStatus(model.name, False, {}, {})
 
 
-async def _workers(bootstrap_servers: str) -> dict[str, list[int]]:
-    """The partitions of each worker of the group, by its name."""
+async def _workers(bootstrap_servers: str) -> dict[str, dict[str, list[int]]]:
+    """The partitions of each worker of the group by topic, by its name."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
         await admin.start()
@@ -108,8 +121,11 @@ def _name(member: dict[str, Any]) -> str:
     return str(member.get("group_instance_id") or member["member_id"].rsplit("-", 5)[0])
 
 
-def _partitions(assignment: bytes) -> list[int]:
+def _partitions(assignment: bytes) -> dict[str, list[int]]:
     if not assignment:
-        return []
-    decoded = ConsumerProtocolMemberAssignment.decode(assignment)
-    return sorted(at.partition for at in decoded.partitions() if at.topic == EVENTS)
+        return {}
+    held = sorted(ConsumerProtocolMemberAssignment.decode(assignment).partitions())
+    return {
+        topic: [at.partition for at in held if at.topic == topic]
+        for topic in sorted({at.topic for at in held})
+    }

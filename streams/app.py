@@ -8,9 +8,12 @@ from pathlib import Path
 
 import faust
 
-from device_ledger.wire.topics import EVENTS
+from device_ledger.wire.topics import ACCESS, ALERTS, EVENTS
 from projections.live import LiveProjector
 from projections.topic import GROUP
+from streams.access import add_access
+from streams.alerts import add_alerts
+from streams.audit import add_audit
 from streams.devices import add_devices
 from streams.links import add_links
 from streams.lookup import add_lookup
@@ -43,8 +46,13 @@ def create_app(
         # A worker leaves as it came: what is not acknowledged is read again.
         stream_wait_empty=False,
     )
-    events = app.topic(EVENTS, key_type=bytes, value_type=bytes)
+    events, accesses, alerts = (
+        app.topic(topic, key_type=bytes, value_type=bytes) for topic in (EVENTS, ACCESS, ALERTS)
+    )
     add_lookup(app, events, projectors["lookup"])
     add_devices(app, events, projectors["devices"])
     add_links(app, events, projectors["links"])
+    add_audit(app, events, projectors["audit"])
+    add_access(app, accesses, projectors["access"])
+    add_alerts(app, alerts, projectors["alerts"])
     return app

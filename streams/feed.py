@@ -14,14 +14,17 @@ MOST = 1_000
 WITHIN = 0.005
 """Seconds that a batch is waited for; Faust always waits the whole of it."""
 
+UNHURRIED = 0.1
+"""The same where nobody waits for the next read: few large batches leave the others their time."""
 
-async def feed(stream: StreamT[Any], projector: LiveProjector) -> None:
+
+async def feed(stream: StreamT[Any], projector: LiveProjector, *, within: float = WITHIN) -> None:
     """Give a stream's records to a read model, and acknowledge each after its commit.
 
     Never plain `take`: it acknowledges a batch also where its processing failed.
     """
     try:
-        async for batch in cast("Stream[Any]", stream).noack_take(MOST, within=WITHIN):
+        async for batch in cast("Stream[Any]", stream).noack_take(MOST, within=within):
             await projector.apply([kafka_record(event.message) for event in batch])
             for event in batch:
                 await stream.ack(event)

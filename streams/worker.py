@@ -1,19 +1,19 @@
-"""A worker process: the app, and a loop that compares the read models with the topic."""
+"""A worker process: the app, and a loop that compares the read models with their topics."""
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Any, cast
 
 from faust.transport.consumer import Consumer
 from faust.types import TP
 
 from device_ledger.settings import Settings
-from device_ledger.wire.topics import EVENTS
 from projections.guard import BrokenChainError
 from projections.live import LiveProjector
-from projections.models import MODELS
+from projections.models import MODELS, TOPICS
 from projections.store import StoreInUseError, open_store
 from projections.topic import KAFKA_ERRORS, DeadLetters, Reading, Topic, TopicMissingError
 from streams.app import create_app
@@ -34,13 +34,14 @@ class Worker:
     """Keeps the read models of the partitions that the group gives it."""
 
     def __init__(self, settings: Settings, name: str, on_ready: Callable[[], object]) -> None:
-        self._topic = Topic(settings.brokers)
+        self._topics = {name: Topic(settings.brokers, name) for name in TOPICS}
         self._store = open_store(settings)
         self._brokers = settings.brokers
         self._data = settings.home / "streams"
         letters = DeadLetters(settings.brokers)
         self._projectors = {
-            model.name: LiveProjector(model, self._store, self._topic, letters) for model in MODELS
+            model.name: LiveProjector(model, self._store, self._topics[model.topic], letters)
+            for model in MODELS
         }
         self._app = create_app(settings.brokers, name, self._data, self._projectors)
         self._on_ready = on_ready
@@ -56,7 +57,7 @@ class Worker:
         """
         with ExitStack() as stack:
             stack.enter_context(self._store.writing())
-            if not await self._topic_is_there(stop):
+            if not await self._topics_are_there(stop):
                 return
             self._data.mkdir(parents=True, exist_ok=True)
             try:
@@ -88,11 +89,12 @@ class Worker:
             for task in tasks:
                 task.cancel()
 
-    async def _topic_is_there(self, stop: asyncio.Event) -> bool:
+    async def _topics_are_there(self, stop: asyncio.Event) -> bool:
         told = ""
         while not stop.is_set():
             try:
-                await self._topic.partitions()
+                for topic in self._topics.values():
+                    await topic.partitions()
             except TopicMissingError as error:
                 problem = str(error)
             except KAFKA_ERRORS:
@@ -110,44 +112,67 @@ class Worker:
         assigned = self._assigned()
         if assigned:
             await asyncio.gather(
-                *(projector.catch_up(assigned) for projector in self._projectors.values())
+                *(
+                    projector.catch_up(partitions)
+                    for topic, partitions in assigned.items()
+                    for projector in self._readers_of(topic)
+                )
             )
             await self._commit_standings(assigned)
         self._on_ready()
 
-    def _assigned(self) -> set[int]:
-        return {at.partition for at in self._app.consumer.assignment() if at.topic == EVENTS}
+    def _assigned(self) -> dict[str, set[int]]:
+        """The partitions that the group gave this worker, by topic."""
+        assigned = defaultdict(set)
+        for at in self._app.consumer.assignment():
+            if at.topic in self._topics:
+                assigned[at.topic].add(at.partition)
+        return dict(assigned)
 
-    async def _commit_standings(self, partitions: set[int]) -> None:
+    def _readers_of(self, topic: str) -> list[LiveProjector]:
+        return [reader for reader in self._projectors.values() if reader.model.topic == topic]
+
+    async def _commit_standings(self, assigned: Mapping[str, Collection[int]]) -> None:
         """Set the group's offsets to what the read models have seen; they may lie either way."""
-        standings = [await projector.standings() for projector in self._projectors.values()]
-        offsets = {
-            TP(EVENTS, partition): min(at[partition].next_offset for at in standings)
-            for partition in partitions
-        }
+        offsets = {}
+        for topic, partitions in assigned.items():
+            standings = [await reader.standings() for reader in self._readers_of(topic)]
+            for partition in partitions:
+                seen = min(at[partition].next_offset for at in standings)
+                offsets[TP(topic, partition)] = seen
         consumer = cast("Consumer", self._app.consumer)
         await consumer._commit(offsets)  # noqa: SLF001 - no public way without acks
 
     async def _keep_up(self) -> None:
         while True:
             try:
-                async with self._topic.reading() as reading:
+                async with AsyncExitStack() as stack:
+                    readings = {
+                        name: await stack.enter_async_context(topic.reading())
+                        for name, topic in self._topics.items()
+                    }
                     while True:
                         await asyncio.sleep(_EVERY)
-                        await self._compare(reading)
+                        await self._compare(readings)
             except KAFKA_ERRORS as error:
                 log.warning("Kafka can't be reached: %s", type(error).__name__)
                 await asyncio.sleep(_EVERY)
 
-    async def _compare(self, reading: Reading) -> None:
+    async def _compare(self, readings: Mapping[str, Reading]) -> None:
         assigned = self._assigned()
         if not assigned or self._app.rebalancing:
             return
-        ends = {p: end for p, (_, end) in (await reading.bounds(assigned)).items()}
         far = await asyncio.gather(
-            *(projector.keep_up(ends) for projector in self._projectors.values())
+            *(self._keep_up_with(readings[topic], topic, assigned[topic]) for topic in assigned)
         )
         if any(far):
             # The stream would go through all that was just read: let it go on behind it.
             await self._commit_standings(assigned)
             await self._app.consumer.perform_seek()
+
+    async def _keep_up_with(
+        self, reading: Reading, topic: str, partitions: Collection[int]
+    ) -> bool:
+        ends = {p: end for p, (_, end) in (await reading.bounds(partitions)).items()}
+        readers = self._readers_of(topic)
+        return any(await asyncio.gather(*(reader.keep_up(ends) for reader in readers)))

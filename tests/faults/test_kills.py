@@ -18,7 +18,6 @@ import pytest
 from device_ledger.ledger.ledger import EventStore
 from device_ledger.vault.keys import load_or_create_keys
 from device_ledger.wire.codec import decode, public_bytes
-from projections.models import MODELS
 from projections.readers import open_read_models
 from tests.support.answers_check import Command, answer_problems, row_problems, rows_due
 from tests.support.published import published
@@ -33,6 +32,7 @@ SHOWN = {
     "lookup": "SELECT device_token, bank_id, customer_id, linked_at FROM lookup",
     "links": "SELECT device_token, bank_id, customer_id, linked_at FROM links",
     "devices": "SELECT registration_id, last_seen_at, deleted_at FROM devices",
+    "audit": "SELECT ref, at, type, request_id FROM trail",
 }
 
 
@@ -102,8 +102,8 @@ async def rows(system: System) -> dict[str, list[tuple[Any, ...]]]:
     models = await open_read_models(system.settings)
     found = {}
     try:
-        for model in MODELS:
-            [found[model.name]] = (await models.read(model.name, (SHOWN[model.name], {}))).value
+        for model, statement in SHOWN.items():
+            [found[model]] = (await models.read(model, (statement, {}))).value
         return found
     finally:
         await models.close()

@@ -83,7 +83,9 @@ def rows_due(stored: Iterable[PublicEvent]) -> Rows:
     """What the read models are to show, told from the events alone and simply."""
     links: dict[str, tuple[Any, ...]] = {}
     devices: dict[str, tuple[Any, ...]] = {}
+    trail: set[tuple[Any, ...]] = set()
     for event in stored:
+        trail.add((str(event.id), event.time, event.type, event.data["requestId"]))
         data, token = event.data, event.subject
         match event.type:
             case wire.DEVICE_LINKED:
@@ -103,7 +105,8 @@ def rows_due(stored: Iterable[PublicEvent]) -> Rows:
         devices[registration] = (registration, seen, ended)
         if event.type == wire.DEVICE_ERASED:
             del devices[registration]
-    return {"lookup": {*links.values()}, "links": {*links.values()}, "devices": {*devices.values()}}
+    linked = {*links.values()}
+    return {"lookup": linked, "links": linked, "devices": {*devices.values()}, "audit": trail}
 
 
 def row_problems(due: Rows, shown: Mapping[str, Sequence[tuple[Any, ...]]]) -> list[str]:

@@ -5,18 +5,22 @@ from collections.abc import Iterable
 from typing import Any
 
 from device_ledger.settings import Settings
+from device_ledger.wire.topics import EVENTS
 from projections.guard import KafkaRecord
 from projections.model import Position
 from projections.models import MODELS
 from projections.readers import ReadModels, open_read_models
 
+EVENT_MODELS = [model for model in MODELS if model.topic == EVENTS]
+"""The read models that are made from events."""
+
 Dump = dict[str, list[tuple[Any, ...]]]
 
 
 async def dump(models: ReadModels) -> Dump:
-    """Every row of every read model and every count, in order of their keys."""
+    """Every row of the read models of events and every count, in order of their keys."""
     found: Dump = {}
-    for model in MODELS:
+    for model in EVENT_MODELS:
         columns = ", ".join(model.columns)
         statement = f"SELECT {columns} FROM {model.table} ORDER BY {model.key}"
         [found[model.name]] = (await models.read(model.name, (statement, {}))).value
@@ -46,12 +50,12 @@ def end_of(records: Iterable[KafkaRecord]) -> Position:
 
 
 async def until_shown(settings: Settings, position: Position, within: float = 60) -> None:
-    """Wait until every read model shows a position."""
+    """Wait until every read model of events shows a position."""
     models = await open_read_models(settings)
     try:
         reached = await asyncio.gather(
-            *(models.wait_for(model.name, position, within) for model in MODELS)
+            *(models.wait_for(model.name, position, within) for model in EVENT_MODELS)
         )
-        assert reached == [True] * len(MODELS)
+        assert reached == [True] * len(EVENT_MODELS)
     finally:
         await models.close()

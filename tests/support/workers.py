@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from device_ledger.cli.child import Child
 from device_ledger.settings import Settings
+from device_ledger.wire.topics import ACCESS, ALERTS, EVENTS
 from projections.guard import KafkaRecord
 from projections.model import Position
 from projections.models import MODELS
@@ -117,16 +118,25 @@ async def send_slowly(running: Running, records: list[KafkaRecord]) -> None:
         await running.send(records[start : start + 20])
 
 
-async def until_workers(running: Running, names: set[str]) -> dict[str, list[int]]:
+Held = dict[str, dict[str, list[int]]]
+"""The partitions that each worker has, by topic."""
+
+ALL_HELD = {EVENTS: [*range(PARTITIONS)], ACCESS: [0], ALERTS: [0]}
+
+
+async def until_workers(running: Running, names: set[str]) -> Held:
     """The partitions of each worker, once these workers have some each, and all together.
 
     In the middle of a rebalance the group shows some partitions as nobody's.
     """
     while True:
         _, output, _ = await asyncio.to_thread(running.run, "status", "--json")
-        held: dict[str, list[int]] = orjson.loads(output).get("workers", {})
-        every = sorted(chain(*held.values())) == list(range(PARTITIONS))
-        if set(held) == names and all(held.values()) and every:
+        held: Held = orjson.loads(output).get("workers", {})
+        together = {
+            topic: sorted(chain(*(one.get(topic, []) for one in held.values())))
+            for topic in ALL_HELD
+        }
+        if set(held) == names and all(held.values()) and together == ALL_HELD:
             return held
 
 

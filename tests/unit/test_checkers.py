@@ -139,4 +139,9 @@ def test_rows_that_are_missing_doubled_or_left_over_are_found() -> None:
     assert row_problems(due, shown | {"links": [*shown["links"], ("other",)]}) == [
         "links: ('other',) is nobody's"
     ]
-    assert rows_due(EVENTS) == {"lookup": set(), "links": set(), "devices": {("d1", "2026", "t")}}
+    assert rows_due(EVENTS) == {
+        "lookup": set(),
+        "links": set(),
+        "devices": {("d1", "2026", "t")},
+        "audit": {(str(one.id), "t", one.type, one.data["requestId"]) for one in EVENTS},
+    }

@@ -19,13 +19,16 @@ class Which(StrEnum):
     lookup = "lookup"
     devices = "devices"
     links = "links"
+    audit = "audit"
+    access = "access"
+    alerts = "alerts"
     all = "all"
 
 
 def rebuild(
     which: Annotated[Which, typer.Argument(help="The read model to build anew.")] = Which.all,
 ) -> None:
-    """Build read models anew from the topic, beside the live ones, and put them in their place.
+    """Build read models anew from their topics, beside the live ones, and put them in their place.
 
     The live ones go on serving and moving meanwhile. It may be stopped or killed at any moment:
     nothing is changed then, and the next rebuild clears what is left.

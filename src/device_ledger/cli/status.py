@@ -77,17 +77,20 @@ def _show(found: dict[str, Any]) -> None:
     if "problem" in found:
         console.print(found["problem"])
         return
-    workers = Table("worker", "partitions", title="Stream workers", title_justify="left")
-    for name, partitions in sorted(found["workers"].items()):
-        workers.add_row(name, ", ".join(map(str, partitions)))
+    workers = Table("worker", "topic", "partitions", title="Stream workers", title_justify="left")
+    for name, held in sorted(found["workers"].items()):
+        for topic, partitions in held.items():
+            workers.add_row(name, topic, ", ".join(map(str, partitions)))
     console.print(workers)
-    models = Table("read model", "last event", "behind", title="Read models", title_justify="left")
+    models = Table("read model", "position", "behind", title="Read models", title_justify="left")
     for model in found["models"]:
         last, behind = max(model["position"].values(), default=0), sum(model["behind"].values())
         models.add_row(
             model["name"], *((str(last), str(behind)) if model["built"] else ("-", "not built"))
         )
     console.print(models)
-    console.print(
-        f"{sum(found['records'].values()):,} events, {found['dead_letters']} dead letters"
-    )
+    topics = Table("topic", "records", title="Topics", title_justify="left")
+    for topic, records in found["records"].items():
+        topics.add_row(topic, f"{sum(records.values()):,}")
+    topics.add_row("dead letters", str(found["dead_letters"]))
+    console.print(topics)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
+from device_ledger.wire.topics import ACCESS, ALERTS, DEAD_LETTERS, EVENTS
 from tests.conftest import AnyStore
 from tests.support import events_topic
 from tests.support.kafka import local_broker
+from tests.support.list_topic import ListTopic
 from tests.support.projecting import Projecting
 from tests.support.read_models import Dump
 from tests.support.workers import PARTITIONS, RECORDS, Running, started
@@ -24,8 +25,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def servers(broker: str) -> str:
     """A Kafka with empty topics. The group's offsets are those of the test before: no matter."""
-    for name, partitions in ((EVENTS, PARTITIONS), (DEAD_LETTERS, 1)):
-        await events_topic.remake(broker, partitions, name)
+    for name in (EVENTS, ACCESS, ALERTS, DEAD_LETTERS):
+        await events_topic.remake(broker, PARTITIONS if name == EVENTS else 1, name)
     return broker
 
 
@@ -33,7 +34,7 @@ async def servers(broker: str) -> str:
 async def expected(tmp_path: Path) -> Dump:
     """What all records, once and in order, give."""
     fresh = Projecting("", tmp_path / "expected")
-    fresh.topic = type(fresh.topic)(PARTITIONS, RECORDS, batch=1000)
+    fresh.topics[EVENTS] = ListTopic(PARTITIONS, RECORDS, batch=1000)
     await fresh.apply([])
     return await fresh.dump()
 

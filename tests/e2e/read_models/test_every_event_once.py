@@ -11,13 +11,12 @@ from device_ledger.settings import Settings
 from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
 from projections.guard import KafkaRecord
 from projections.links.queries import Filter, page
-from projections.models import MODELS
 from projections.readers import open_read_models
 from projections.topic import GROUP
 from tests.conftest import AnyStore
 from tests.samples import events
 from tests.support import events_topic
-from tests.support.read_models import Dump, dump_of, end_of, until_shown
+from tests.support.read_models import EVENT_MODELS, Dump, dump_of, end_of, until_shown
 from tests.support.workers import (
     END,
     HALF,
@@ -125,7 +124,7 @@ async def test_what_is_no_event_lies_in_the_dead_letters(
                 ("dead-letter-coordinates", f"1/{offset}".encode()),
             ),
         )
-        for model in MODELS
+        for model in EVENT_MODELS
         for letter in [noise]
     }
     assert {(letter.key, letter.value, letter.headers) for letter in letters} == told

@@ -9,11 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from projections.guard import KafkaRecord
-from projections.models import MODELS
 from tests.samples import events
 from tests.support.postgres import fresh_database
 from tests.support.projecting import PARTITIONS, Projecting
-from tests.support.read_models import Dump
+from tests.support.read_models import EVENT_MODELS, Dump
 
 RECORDS = events.on_partitions(events.history(8), PARTITIONS)
 NOISE = KafkaRecord(0, 0, None, b"no event", ())
@@ -35,7 +34,7 @@ def deliveries(draw: st.DrawFn) -> list[tuple[list[KafkaRecord], list[int]]]:
 
 async def deliver(projecting: Projecting, steps: list[tuple[list[KafkaRecord], list[int]]]) -> Dump:
     """Put on the topic, deliver any of what is there, and keep up in the end; what is shown."""
-    projectors = [projecting.live(model) for model in MODELS]
+    projectors = [projecting.live(model) for model in EVENT_MODELS]
     for sent, delivered in steps:
         projecting.topic.add(sent)
         there = [record for held in projecting.topic.held.values() for record in held]

@@ -10,16 +10,15 @@ import pytest
 
 from projections.links.apply import MODEL as LINKS
 from projections.lookup.apply import MODEL as LOOKUP
-from projections.models import MODELS
 from projections.projector import Projector
 from projections.store import GenerationGoneError, StoreInUseError
 from tests.support.projecting import HALF, PARTITIONS, RECORDS, Projecting
-from tests.support.read_models import Dump
+from tests.support.read_models import EVENT_MODELS, Dump
 
 
 async def test_a_paused_worker_changes_nothing(halfway: Projecting, expected: Dump) -> None:
     """A worker that was stopped before its transaction finds the position moved."""
-    for model in MODELS:
+    for model in EVENT_MODELS:
         paused = halfway.live(model)
         stale = await paused.standings()
         other = halfway.live(model)
@@ -34,7 +33,7 @@ async def test_a_paused_worker_changes_nothing(halfway: Projecting, expected: Du
 async def test_two_workers_with_the_same_batch_write_it_once(
     halfway: Projecting, expected: Dump
 ) -> None:
-    for model in MODELS:
+    for model in EVENT_MODELS:
         workers = [halfway.live(model) for _ in range(2)]
         await asyncio.gather(*(worker.apply(RECORDS[HALF:]) for worker in workers))
         for worker in workers:
@@ -45,7 +44,7 @@ async def test_two_workers_with_the_same_batch_write_it_once(
 async def test_a_transaction_waits_for_the_one_that_holds_the_position(
     halfway: Projecting, expected: Dump
 ) -> None:
-    for model in MODELS:
+    for model in EVENT_MODELS:
         name = halfway.store.live(model)
         assert name is not None
         holding = halfway.store.open(model, name, live=True)
@@ -135,7 +134,7 @@ async def test_a_database_that_fails_for_a_while_is_tried_again(
 async def test_keeping_up_reads_what_the_stream_never_brought(
     halfway: Projecting, expected: Dump
 ) -> None:
-    for model in MODELS:
+    for model in EVENT_MODELS:
         projector = halfway.live(model)
         await projector.keep_up(halfway.topic.ends)
         readings = halfway.topic.readings
@@ -150,7 +149,7 @@ async def test_keeping_up_reads_what_the_stream_never_brought(
 
 async def test_a_deleted_file_is_built_anew(tmp_path: Path, expected: Dump) -> None:
     projecting = Projecting("", tmp_path, RECORDS)
-    for model in MODELS:
+    for model in EVENT_MODELS:
         projector = projecting.live(model)
         await projector.catch_up(range(PARTITIONS))
         for file in (tmp_path / "read-models" / model.name).glob("g*.db*"):
@@ -163,7 +162,7 @@ async def test_a_deleted_file_is_built_anew(tmp_path: Path, expected: Dump) -> N
 async def test_a_damaged_file_is_built_anew(tmp_path: Path, expected: Dump) -> None:
     projecting = Projecting("", tmp_path, RECORDS)
     await projecting.apply([])
-    for model in MODELS:
+    for model in EVENT_MODELS:
         [file] = (tmp_path / "read-models" / model.name).glob("g*.db")
         file.write_bytes(b"no database at all" * 1_000)
     await projecting.apply(RECORDS[-3:])
@@ -174,7 +173,7 @@ async def test_a_lost_schema_is_built_anew(
     postgres_database: str, tmp_path: Path, expected: Dump
 ) -> None:
     projecting = Projecting(postgres_database, tmp_path, RECORDS)
-    for model in MODELS:
+    for model in EVENT_MODELS:
         projector = projecting.live(model)
         await projector.catch_up(range(PARTITIONS))
         with psycopg.connect(postgres_database) as connection:
@@ -191,7 +190,7 @@ async def test_the_position_of_a_lost_transaction_is_read_again(
     projecting = Projecting("", tmp_path, RECORDS[:HALF])
     await projecting.apply([])
     kept = {}
-    for model in MODELS:
+    for model in EVENT_MODELS:
         [file] = (tmp_path / "read-models" / model.name).glob("g*.db")
         sqlite3.connect(file).execute("PRAGMA wal_checkpoint(TRUNCATE)")
         kept[file] = file.read_bytes()
@@ -199,7 +198,7 @@ async def test_the_position_of_a_lost_transaction_is_read_again(
     await projecting.apply(RECORDS[HALF:])
     for file, older in kept.items():
         file.write_bytes(older)
-    for model in MODELS:
+    for model in EVENT_MODELS:
         await projecting.live(model).catch_up(range(PARTITIONS))
     assert await projecting.dump() == expected
 

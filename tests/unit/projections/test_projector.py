@@ -7,10 +7,9 @@ import pytest
 
 from projections.guard import BrokenChainError, KafkaRecord, Malformed
 from projections.lookup.apply import MODEL as LOOKUP
-from projections.models import MODELS
 from tests.samples import events
 from tests.support.projecting import HALF, PARTITIONS, RECORDS, Projecting
-from tests.support.read_models import Dump
+from tests.support.read_models import EVENT_MODELS, Dump
 
 
 async def test_one_by_one_gives_the_same_as_in_bulk(projecting: Projecting, expected: Dump) -> None:
@@ -46,7 +45,7 @@ async def test_a_topic_that_was_refilled_is_read_from_its_start(
     halfway.topic.empty()
     halfway.topic.add(RECORDS)
     await halfway.apply([halfway.topic.held[0][-1]], [halfway.topic.held[1][-1]], RECORDS[-5:])
-    for model in MODELS:
+    for model in EVENT_MODELS:
         await halfway.live(model).catch_up(range(PARTITIONS))
     assert await halfway.dump() == expected
 
@@ -57,7 +56,7 @@ async def test_another_event_at_the_stored_offset_is_noticed(
     halfway.topic.remake()
     # The relay sends some events twice now: all offsets are others than before.
     halfway.topic.add(RECORDS[:9] + RECORDS[:9] + RECORDS[9:])
-    for model in MODELS:
+    for model in EVENT_MODELS:
         await halfway.live(model).catch_up(range(PARTITIONS))
     assert await halfway.dump() == expected
 
@@ -66,7 +65,7 @@ async def test_a_read_model_ahead_of_its_topic_shows_what_it_showed(halfway: Pro
     before = await halfway.dump()
     halfway.topic.remake()
     halfway.topic.add(RECORDS[:5])
-    for model in MODELS:
+    for model in EVENT_MODELS:
         await halfway.live(model).catch_up(range(PARTITIONS))
     assert await halfway.dump() == before
 
@@ -79,7 +78,7 @@ async def test_another_history_is_built_from_its_start(halfway: Projecting, tmp_
     halfway.topic.remake()
     halfway.topic.add(others)
     last_ids = {}
-    for model in MODELS:
+    for model in EVENT_MODELS:
         projector = halfway.live(model)
         await projector.catch_up(range(PARTITIONS))
         # Ids grow on: sooner or later one passes the position, and no event there follows it.
@@ -95,7 +94,7 @@ async def test_another_history_is_built_from_its_start(halfway: Projecting, tmp_
     )
     halfway.topic.remake()
     halfway.topic.add(later)
-    for model in MODELS:
+    for model in EVENT_MODELS:
         await halfway.live(model).catch_up(range(PARTITIONS))
     fresh = Projecting("", tmp_path / "fresh", later)
     await fresh.apply([])
@@ -107,7 +106,7 @@ async def test_a_topic_that_lacks_an_event_stops_the_worker(halfway: Projecting)
     lost = next(r for r in RECORDS[HALF:] if r.partition == 1)
     halfway.topic.held[1].remove(lost)
     following = next(r for r in RECORDS[HALF:] if r.partition == 1 and r.offset > lost.offset)
-    for model in MODELS:
+    for model in EVENT_MODELS:
         with pytest.raises(BrokenChainError, match="partition 1: the topic lacks what follows"):
             await halfway.live(model).apply([following])
     assert await halfway.dump() == before
@@ -118,7 +117,7 @@ async def test_a_malformed_record_is_parked_once_and_passed(
 ) -> None:
     broken = KafkaRecord(1, 0, b"key", b"no event", (("prev", b"0"),))
     projecting.topic.add([*RECORDS[:HALF], broken, *RECORDS[HALF:], broken])
-    for model in MODELS:
+    for model in EVENT_MODELS:
         projector = projecting.live(model)
         for record in (r for held in projecting.topic.held.values() for r in held):
             await projector.apply([record])
@@ -132,7 +131,7 @@ async def test_a_malformed_record_is_parked_once_and_passed(
     ]
     assert found == [
         (model.name, b"no event", "not a public event: JSONDecodeError")
-        for model in MODELS
+        for model in EVENT_MODELS
         for _ in range(2)
     ]
 

@@ -7,11 +7,11 @@ import pytest
 
 from projections.guard import KafkaRecord
 from projections.lookup.apply import MODEL as LOOKUP
-from projections.models import MODELS
 from projections.rebuild import RebuildError
 from projections.store import GenerationGoneError, StoreInUseError
 from tests.samples import events
 from tests.support.projecting import PARTITIONS, Projecting
+from tests.support.read_models import EVENT_MODELS
 
 RECORDS = events.on_partitions(events.history(12), PARTITIONS)
 
@@ -38,7 +38,7 @@ async def test_a_topic_that_holds_less_than_is_shown_is_refused(built: Projectin
 
 
 async def test_what_a_killed_rebuild_left_is_removed_by_the_next(built: Projecting) -> None:
-    for model in MODELS:
+    for model in EVENT_MODELS:
         with built.store.building(model):
             left = built.store.create(model, PARTITIONS)
         await built.rebuild(model)
