@@ -23,6 +23,7 @@ COMMITTERS = (
     "src/device_ledger/ledger/",
     "src/device_ledger/vault/",
     "src/device_ledger/relay/lease.py",
+    "src/device_ledger/trees/database.py",
     "projections/sqlite_store.py",
     "projections/postgres_store.py",
     "projections/projector.py",

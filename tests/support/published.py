@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from device_ledger.wire.codec import read_record
-from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
+from device_ledger.wire.topics import EVENTS, SINGLE
 from tests.support.topic_check import Published
 
 
@@ -17,10 +17,10 @@ async def without_topics(servers: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        there = {EVENTS, DEAD_LETTERS} & set(await admin.list_topics())
+        there = {EVENTS, *SINGLE} & set(await admin.list_topics())
         if there:
             await admin.delete_topics(list(there))
-        while {EVENTS, DEAD_LETTERS} & set(await admin.list_topics()):  # noqa: ASYNC110
+        while {EVENTS, *SINGLE} & set(await admin.list_topics()):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     finally:
         await admin.close()

@@ -18,6 +18,7 @@ from device_ledger.issuer import EmbeddedIssuer, Kind
 from device_ledger.ledger.ledger import EventStore
 from device_ledger.ready import ready_file
 from device_ledger.settings import Settings
+from device_ledger.trees.names import ensure_log_key
 from device_ledger.vault.keys import load_or_create_keys
 from tests.support.kafka import BrokerProcess
 from tests.support.topic_check import stored_events
@@ -69,6 +70,7 @@ class System:
             **(env or {}),
         }
         load_or_create_keys(home)
+        ensure_log_key(self.settings)
         self._issuer = EmbeddedIssuer.open(self.settings)
 
     def __enter__(self) -> Self:

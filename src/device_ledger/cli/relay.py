@@ -19,6 +19,7 @@ def relay() -> None:
     import asyncio
     import logging
 
+    from device_ledger.keyfile import KeyLoadingError
     from device_ledger.ledger.stores import StoreRefusedError
     from device_ledger.relay.tails import RelayRefusedError
     from device_ledger.settings import settings
@@ -30,7 +31,7 @@ def relay() -> None:
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     try:
         asyncio.run(_serve(chosen))
-    except (RelayRefusedError, StoreRefusedError) as error:
+    except (KeyLoadingError, RelayRefusedError, StoreRefusedError) as error:
         raise CliError(str(error)) from error
 
 

@@ -78,6 +78,7 @@ def _check(settings: Settings) -> None:
     from device_ledger.java import find_java
     from device_ledger.kafka_jars import BrokerError
     from device_ledger.keyfile import KeyLoadingError
+    from device_ledger.trees.names import ensure_log_key
     from device_ledger.vault.keys import load_keys, load_or_create_keys
 
     if not settings.issuer and not is_loopback(settings.host):
@@ -95,6 +96,7 @@ def _check(settings: Settings) -> None:
             load_keys(settings)
         else:
             load_or_create_keys(settings.home)
+        ensure_log_key(settings)
     except (BrokerError, KeyLoadingError) as error:
         raise CliError(str(error), USAGE) from error
 

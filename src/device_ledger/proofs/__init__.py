@@ -38,6 +38,7 @@ from device_ledger.proofs.note import (
     VerifierKey,
     open_note,
     sign_note,
+    unverified_text,
 )
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "sign_checkpoint",
     "sign_note",
     "split_notes",
+    "unverified_text",
     "verify_consistency",
     "verify_inclusion",
 ]

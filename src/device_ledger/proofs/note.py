@@ -137,6 +137,15 @@ def open_note(note: str, keys: Sequence[VerifierKey]) -> str:
     return text
 
 
+def unverified_text(note: str) -> str:
+    """The text of a note whose signatures nobody looked at: for notes that one keeps oneself.
+
+    Raises:
+        NoteError: it is no signed note.
+    """
+    return _parts(note)[0]
+
+
 def _parts(note: str) -> tuple[str, list[str]]:
     text, gap, signatures = note.rpartition("\n\n")
     if not gap or not signatures.endswith("\n") or _CONTROL.search(note):

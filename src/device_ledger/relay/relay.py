@@ -8,9 +8,8 @@ is thrown away unflushed and the next one reads the tails again.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -18,6 +17,7 @@ from eventsourcing.persistence import Notification
 
 from device_ledger.ledger.ledger import EventStore
 from device_ledger.relay.lease import Lease, take_lease
+from device_ledger.relay.logs import LogKeeper
 from device_ledger.relay.progress import ProgressTeller
 from device_ledger.relay.tails import (
     RelayRefusedError,
@@ -27,6 +27,7 @@ from device_ledger.relay.tails import (
     open_reader,
     read_tails,
 )
+from device_ledger.relay.together import first_to_end
 from device_ledger.settings import Settings
 from device_ledger.wire import topics
 from device_ledger.wire.codec import (
@@ -58,13 +59,17 @@ async def run_relay(settings: Settings, bootstrap_servers: str, ready: Callable[
     Raises:
         RelayRefusedError: going on would do harm; the message says what to do.
         StoreRefusedError: the store can't be used as it is set up.
+        KeyLoadingError: the logs' key can't be used.
     """
     events = EventStore.open(settings)
     try:
+        logs = LogKeeper(settings, events)
         while True:
             try:
                 async with take_lease(settings) as lease:
-                    await _session_or_refill(settings, bootstrap_servers, events, lease, ready)
+                    await _session_or_refill(
+                        settings, bootstrap_servers, events, logs, lease, ready=ready
+                    )
             except RelayRefusedError:
                 raise
             except Exception as error:  # noqa: BLE001 - any failure ends the session, none the relay
@@ -78,11 +83,13 @@ async def _session_or_refill(
     settings: Settings,
     bootstrap_servers: str,
     events: EventStore,
+    logs: LogKeeper,
     lease: Lease,
+    *,
     ready: Callable[[], None],
 ) -> None:
     try:
-        await _session(settings, bootstrap_servers, events, lease, ready)
+        await _session(settings, bootstrap_servers, events, logs, lease, ready=ready)
     except TopicBrokenError as error:
         log.warning("%s: it is made empty and filled from the start", error)
         # Under the lease, and not after it: another relay's records would be deleted.
@@ -94,7 +101,9 @@ async def _session(
     settings: Settings,
     bootstrap_servers: str,
     events: EventStore,
+    logs: LogKeeper,
     lease: Lease,
+    *,
     ready: Callable[[], None],
 ) -> None:
     await topics.ensure_topics(
@@ -112,22 +121,13 @@ async def _session(
             progress = ProgressTeller(producer)
             session = Session(events, lease, producer, tails, progress)
             ready()
-            await _first_to_end(session.run(reader), progress.run())
+            await first_to_end(
+                session.run(reader),
+                progress.run(),
+                logs.run(bootstrap_servers, producer, lambda: session.acknowledged),
+            )
         finally:
             await _throw_away(producer)
-
-
-async def _first_to_end(*running: Coroutine[Any, Any, None]) -> None:
-    """Run all until one ends; that one's exception is raised, the others are cancelled."""
-    tasks = [asyncio.ensure_future(one) for one in running]
-    try:
-        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for one in ended:
-            one.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _throw_away(producer: AIOKafkaProducer) -> None:
@@ -166,6 +166,11 @@ class Session:
             self._progress.moved(self._after, _recorded_at(batch[-1]) if behind else asked)
             if not batch and not await self._lease.changed(IDLE_SECONDS):
                 await self._check_ends(reader)
+
+    @property
+    def acknowledged(self) -> int:
+        """The id up to which all events are on Kafka."""
+        return self._after
 
     def _start(self) -> int:
         """The id after which something may be missing on the topic."""

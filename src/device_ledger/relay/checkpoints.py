@@ -1,0 +1,90 @@
+"""The checkpoints topic: what was signed is put on it, and what is on it counts as signed."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from device_ledger.proofs import (
+    Checkpoint,
+    NoteError,
+    VerifierKey,
+    open_checkpoint,
+    parse_checkpoint,
+    unverified_text,
+)
+from device_ledger.relay.signing import LogRefusedError
+from device_ledger.trees.names import LOGS, log_of
+from device_ledger.trees.store import Stored, TreeStore
+from device_ledger.wire.topics import CHECKPOINTS
+
+log = logging.getLogger(__name__)
+
+PARTITION = TopicPartition(CHECKPOINTS, 0)
+
+
+async def take_over(reader: AIOKafkaConsumer, store: TreeStore, keys: list[VerifierKey]) -> None:
+    """Keep the checkpoints that are on the topic and aren't known to be: those that a crash left
+    unmarked, and, where the trees were lost, all.
+
+    Raises:
+        LogRefusedError: the topic has a checkpoint of ours that tells of another tree.
+    """
+    reader.assign([PARTITION])
+    begin = (await reader.beginning_offsets([PARTITION]))[PARTITION]
+    end = (await reader.end_offsets([PARTITION]))[PARTITION]
+    start = store.published_up_to() + 1
+    if start > end:
+        log.warning("topic %s is shorter than it was: it was made anew", CHECKPOINTS)
+        start = begin
+    reader.seek(PARTITION, max(begin, start))
+    foreign = 0
+    while await reader.position(PARTITION) < end:
+        found = await reader.getmany(PARTITION, timeout_ms=1_000, max_records=500)
+        for records in found.values():
+            foreign += await asyncio.to_thread(_take, store, keys, records)
+    if foreign:
+        log.error("topic %s: %d checkpoints are not signed by our key", CHECKPOINTS, foreign)
+
+
+def _take(
+    store: TreeStore, keys: list[VerifierKey], records: Sequence[ConsumerRecord[bytes, bytes]]
+) -> int:
+    """Keep the checkpoints of ours; how many are not."""
+    ours: dict[str, list[Stored]] = {name: [] for name in LOGS}
+    foreign = 0
+    for record in records:
+        try:
+            note = (record.value or b"").decode()
+            found = open_checkpoint(note, keys)
+            ours[log_of(found.origin)].append(Stored(found.size, note, record.offset))
+        except (NoteError, UnicodeDecodeError):
+            foreign += 1
+    for name, published in ours.items():
+        for kept, given in zip(store.keep_published(name, published), published, strict=True):
+            if _read(kept).root != _read(given.note).root:
+                raise LogRefusedError(
+                    f"topic {CHECKPOINTS} has a checkpoint of the {name} log at {given.size} leaves"
+                    " that is of another tree than ours: two trees were signed with one key"
+                )
+    return foreign
+
+
+async def publish(producer: AIOKafkaProducer, store: TreeStore, name: str) -> None:
+    """Put on the topic what was signed and isn't there, in order.
+
+    Raises:
+        KafkaError: the broker didn't acknowledge.
+    """
+    while unpublished := await asyncio.to_thread(store.unpublished, name):
+        for stored in unpublished:
+            sent = await producer.send_and_wait(
+                CHECKPOINTS, stored.note.encode(), key=name.encode(), partition=0
+            )
+            done = Stored(stored.size, stored.note, sent.offset)
+            await asyncio.to_thread(store.keep_published, name, [done])
+
+
+def _read(note: str) -> Checkpoint:
+    return parse_checkpoint(unverified_text(note))
