@@ -92,7 +92,7 @@ class Trail:
         if after < self._held_after:
             return True
         [found] = self._one(
-            "SELECT count(*) FROM (SELECT 1 FROM tail WHERE at > ? AND at <= ?"
+            'SELECT count(*) FROM (SELECT 1 FROM tail WHERE "at" > ? AND "at" <= ?'
             f" AND log IN ({', '.join(map(_quoted, logs))}) LIMIT 1)",
             moment(after),
             moment(through),
@@ -115,7 +115,7 @@ class Trail:
         )
         found = self.connection.execute(
             f"SELECT ref FROM read_parquet([{_paths(parts)}])"
-            f" WHERE NOT repeat AND at <= ? AND ({offsets or 'true'}) ORDER BY ref",
+            f' WHERE NOT repeat AND "at" <= ? AND ({offsets or "true"}) ORDER BY ref',
             [moment(at)],
         )
         return [ref for (ref,) in found.fetchall()]
@@ -127,7 +127,9 @@ class Trail:
 
     def nth_newest(self, n: int) -> str:
         """The recorded time of the n-th newest line in memory."""
-        [at] = self._one("SELECT min(at) FROM (SELECT at FROM tail ORDER BY at DESC LIMIT ?)", n)
+        [at] = self._one(
+            'SELECT min("at") FROM (SELECT "at" FROM tail ORDER BY "at" DESC LIMIT ?)', n
+        )
         return text(at)
 
     def forget(self, ends: Mapping[str, Mapping[int, int]], before: str) -> None:
@@ -138,10 +140,12 @@ class Trail:
 
     def _forget_partition(self, log: str, partition: int, end: int, before: str) -> None:
         where = f"log = {_quoted(log)} AND partition = {partition}"
-        oldest_kept = f'SELECT min("offset") FROM tail WHERE {where} AND at >= ?'
+        oldest_kept = f'SELECT min("offset") FROM tail WHERE {where} AND "at" >= ?'
         [kept] = self._one(oldest_kept, moment(before))
         start = end if kept is None else min(end, kept)
-        [newest_gone] = self._one(f'SELECT max(at) FROM tail WHERE {where} AND "offset" < ?', start)
+        [newest_gone] = self._one(
+            f'SELECT max("at") FROM tail WHERE {where} AND "offset" < ?', start
+        )
         if newest_gone is not None:
             self.connection.execute(f'DELETE FROM tail WHERE {where} AND "offset" < ?', [start])
             self._starts[log][partition] = start
@@ -163,9 +167,8 @@ class Trail:
         return told
 
     def _one(self, query: str, *values: object) -> tuple[Any, ...]:
-        found = self.connection.execute(query, values).fetchone()
-        assert found is not None  # noqa: S101 - an aggregate gives a row
-        return found
+        [row] = self.connection.execute(query, values).fetchall()
+        return tuple(row)
 
     def _files(self, log: str, parts: Collection[Part]) -> list[str]:
         starts = self._starts[log]

@@ -40,7 +40,7 @@ _RETRIED: tuple[type[Exception], ...] = (
     HistoryChangedError,
     ArchiveBrokenError,
     GenerationGoneError,
-    duckdb.IOException,
+    duckdb.Error,
     OSError,
 )
 
@@ -108,7 +108,12 @@ class Detector:
                 open_feed(self._brokers, tail.next_offsets()) as feed,
             ):
                 session = Session(
-                    self._archive, tail, self._book, teller=teller, state=state, told=told
+                    tail,
+                    self._book,
+                    tell=teller.tell,
+                    state=state,
+                    told=told,
+                    save=lambda state: state.save(self._archive),
                 )
                 await finish_in_thread(session.begin)
                 self._on_ready()

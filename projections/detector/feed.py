@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -21,11 +22,15 @@ _MOST = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """Records by log, in the order of each partition; and, where it moved, the time up to which
-    nothing more should come: every record of before is in this or was in an earlier one."""
+    """Records by log, in the order of each partition.
+
+    ``through`` is there where it moved: the relay's, at or before which no event should come any
+    more. ``asked`` is the time at which the topics were no longer than what has come.
+    """
 
     records: dict[str, list[KafkaRecord]]
-    through: str | None
+    through: str | None = None
+    asked: datetime | None = None
 
 
 class Feed:
@@ -36,7 +41,7 @@ class Feed:
         self._partitions = partitions
         self._through = ""
         self._told = ""
-        self._asked: tuple[str, dict[TopicPartition, int]] | None = None
+        self._asked: tuple[str, datetime, dict[TopicPartition, int]] | None = None
 
     async def next(self, within: float) -> Arrived:
         """What has come, waiting for it at most so many seconds.
@@ -50,7 +55,7 @@ class Feed:
         records: dict[str, list[KafkaRecord]] = {}
         for at, came in found.items():
             records.setdefault(_LOGS[at.topic], []).extend(map(kafka_record, came))
-        return Arrived(records, await self._complete())
+        return Arrived(records, *(await self._complete()))
 
     def _take_progress(self, value: bytes | None) -> None:
         try:
@@ -59,19 +64,20 @@ class Feed:
         except MalformedRecordError:
             return
 
-    async def _complete(self) -> str | None:
-        """The time that all records up to the topics' ends are known to cover, once those came."""
+    async def _complete(self) -> tuple[str, datetime] | tuple[()]:
+        """Up to when all has come, once the ends that the topics had then are reached."""
         if self._asked is None and self._through > self._told:
+            now = datetime.now(UTC)
             ends = await self._consumer.end_offsets(self._partitions)
-            self._asked = (self._through, ends)
+            self._asked = (self._through, now, ends)
         if self._asked is None:
-            return None
-        through, ends = self._asked
+            return ()
+        through, now, ends = self._asked
         for at, end in ends.items():
             if await self._consumer.position(at) < end:
-                return None
+                return ()
         self._told, self._asked = through, None
-        return through
+        return through, now
 
 
 @asynccontextmanager

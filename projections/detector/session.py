@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Protocol
 
 import duckdb
 
@@ -16,13 +16,12 @@ from projections.archive.tail import Tail
 from projections.detection.evaluate import FoundAlert, evaluate
 from projections.detection.rules import Rule
 from projections.detector.feed import Arrived
-from projections.detector.rulebook import RuleBook
 from projections.detector.state import State
-from projections.detector.told import Teller, Told
+from projections.detector.told import Told
 from projections.threads import finish_in_thread
 
 GRACE = timedelta(seconds=3)
-"""How long an access record may be under way to its topic after the time that it carries."""
+"""How long an access record may be on its way to its topic after the time that it carries."""
 SLICE = timedelta(hours=6)
 """What is evaluated at once where much was missed."""
 PAUSE_SECONDS = 0.5
@@ -38,28 +37,44 @@ _LOGS = {EVENTS_LOG: (EVENTS_LOG,), ACCESS_LOG: (EVENTS_LOG, ACCESS_LOG)}
 log = logging.getLogger(__name__)
 
 
+Tell = Callable[[str, Sequence[FoundAlert], Sequence[str], str], Awaitable[int | None]]
+"""Tells alerts and late records, as `Teller.tell` does."""
+
+
+class Rules(Protocol):
+    """The rules to run, as they are at the moment, and why others can't be."""
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """Those to run."""
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Why others can't be, by file."""
+
+
 class Session:
     """Evaluates, tells, and remembers that it did; what was told before is not told again."""
 
     def __init__(
         self,
-        archive: Path,
         tail: Tail,
-        book: RuleBook,
+        book: Rules,
         *,
-        teller: Teller,
+        tell: Tell,
         state: State,
         told: Told,
+        save: Callable[[State], None],
     ) -> None:
-        self._archive = archive
         self._tail = tail
         self._book = book
-        self._teller = teller
+        self._tell_all = tell
         self._state = state
         self._told = told
+        self._save_state = save
         self._late: list[str] = []
         self._evaluated_at = self._saved_at = time.monotonic()
-        self._through = ""
+        self._through: dict[str, str] = {}
 
     def begin(self) -> None:
         """Find what came late while it was archived and no detector was there to see it."""
@@ -78,7 +93,10 @@ class Session:
         """
         if arrived.records:
             self._note_late(await finish_in_thread(self._tail.take, arrived.records))
-        self._through = arrived.through or self._through
+        if arrived.through and arrived.asked:
+            on_its_way = text(arrived.asked - GRACE)
+            self._through[EVENTS_LOG] = arrived.through
+            self._through[ACCESS_LOG] = min(arrived.through, on_its_way)
         now = time.monotonic()
         if self._through and now - self._evaluated_at >= PAUSE_SECONDS:
             self._evaluated_at = now
@@ -94,7 +112,7 @@ class Session:
         trail = self._tail.trail
         if not self._through:
             return
-        before = text(_moment(self._through) - HELD)
+        before = text(_moment(self._through[EVENTS_LOG]) - HELD)
         if trail.size() > HELD_LINES:
             before = max(before, trail.nth_newest(HELD_LINES // 2))
         trail.forget(archived, before)
@@ -115,9 +133,7 @@ class Session:
                 self._late.append(row.entry.ref)
 
     async def _catch_up(self, group: str) -> None:
-        through = self._through
-        if group == ACCESS_LOG:
-            through = text(_moment(through) - GRACE)
+        through = self._through[group]
         passed = self._state.passed.get(group)
         if passed is None:
             log.info("rules of the group %s begin at %s", group, through)
@@ -160,7 +176,7 @@ class Session:
         new = [alert for alert in found if alert.id not in self._told.alerts]
         late = [ref for ref in dict.fromkeys(self._late) if ref not in self._told.late]
         passed = max(self._state.passed.values(), default="")
-        end = await self._teller.tell(self._tail.source, new, late, passed)
+        end = await self._tell_all(self._tail.source, new, late, passed)
         self._late.clear()
         for alert in new:
             log.info("rule %s: alert %s at %s", alert.rule, alert.id, alert.at)
@@ -176,9 +192,9 @@ class Session:
         names = sorted(rule.name for rule in self._book.rules)
         failing = {
             name: reason for name, reason in self._state.failing.items() if name in names
-        } | self._book.failing
+        } | dict(self._book.failing)
         self._state = replace(self._state, rules=names, failing=failing)
-        await finish_in_thread(self._state.save, self._archive)
+        await finish_in_thread(self._save_state, self._state)
 
 
 def _slices(after: str, through: str) -> Iterator[tuple[str, str]]:
