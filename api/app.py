@@ -1,5 +1,6 @@
 """The app: all wiring of the API is here."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
@@ -17,7 +18,16 @@ from api.middleware import Around, UserFamiliesCors
 from api.openapi import DESCRIPTION, describe
 from api.operations import health
 from api.refused import on_http_exception, on_invalid_request, on_refusal, on_unavailable
-from api.security import audit_search, customers, holders, replays
+from api.security import (
+    alert_acknowledge,
+    alert_stream,
+    alerts,
+    audit_search,
+    customers,
+    holders,
+    log,
+    replays,
+)
 from api.services import open_services, open_stores
 from api.spool import SpoolError
 from api.user import banno, netevia
@@ -26,10 +36,30 @@ from device_ledger.ledger.attempt import UnavailableError
 from device_ledger.ledger.group_commit import OverloadedError
 from device_ledger.settings import Settings
 from device_ledger.settings import settings as settings_of_process
+from device_ledger.trees.database import TreeStoreError
 from device_ledger.vault.store import VaultStoreError
 from projections.readers import NotReadyError
 
-_SECURITY = (audit_search, holders, replays, customers)
+# The stream's path looks like that of an alert.
+_SECURITY = (
+    audit_search,
+    holders,
+    alert_stream,
+    alerts,
+    alert_acknowledge,
+    replays,
+    customers,
+    log,
+)
+
+_AWAY = (
+    NotReadyError,
+    OverloadedError,
+    SpoolError,
+    TreeStoreError,
+    UnavailableError,
+    VaultStoreError,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -55,10 +85,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 yield
 
     app = routed_app(lifespan)
+    # Set when the server is told to stop: answers without an end of their own end then.
+    app.state.ending = asyncio.Event()
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
-    for away in (NotReadyError, OverloadedError, SpoolError, UnavailableError, VaultStoreError):
+    for away in _AWAY:
         app.add_exception_handler(away, on_unavailable)
     # Each one added stands around those before it.
     app.add_middleware(UserFamiliesCors, origins=chosen.cors_origins)

@@ -155,8 +155,7 @@ def _filter(services: Services, officer: Security, body: AskedTrail) -> TrailFil
 
 def _question(officer: Security, wanted: TrailFilter, order: str) -> list[str]:
     """What a cursor is bound to: the officer's bank, the filter and the order."""
-    asked = orjson.dumps(astuple(wanted)).decode()
-    return ["trail", orjson.dumps(officer.bank_id).decode(), asked, order]
+    return ["trail", orjson.dumps([officer.bank_id, *astuple(wanted), order]).decode()]
 
 
 def _place(services: Services, cursor: str | None, question: list[str]) -> Place | None:

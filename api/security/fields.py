@@ -98,6 +98,11 @@ def _type_of_the_trail(text: str) -> str:
     return text
 
 
+RuleName = Annotated[
+    str,
+    StringConstraints(pattern="^[a-z0-9][a-z0-9_-]{0,63}$"),
+    Field(description="A rule's file name without `.yml`.", examples=["device-farm"]),
+]
 EntryType = Annotated[
     str,
     AfterValidator(_type_of_the_trail),
@@ -147,7 +152,7 @@ def check_range(start: str | None, end: str | None) -> None:
 
 
 def after_cursor(
-    services: Services, cursor: str | None, question: list[str]
+    services: Services, cursor: str | None, question: list[str], name: str = "cursor"
 ) -> list[str | int] | None:
     """Where the page before ended; nothing for the first page.
 
@@ -160,5 +165,5 @@ def after_cursor(
         return services.cursors.decode(cursor, question)
     except UnknownCursorError:
         raise Refusal(
-            400, "unknown-cursor", "cursor is not of this question", field="cursor"
+            400, "unknown-cursor", f"{name} is not of this question", field=name
         ) from None

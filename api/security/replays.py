@@ -13,10 +13,10 @@ from api.peere import Body
 from api.route import GuardedRoute, add_header
 from api.security import rule_files
 from api.security.callers import Security, SecurityCaller
-from api.security.fields import BankId, PastFrom, To, bank_of, check_range
+from api.security.fields import BankId, PastFrom, RuleName, To, bank_of, check_range
 from api.security.problems import problems
 from api.security.replay_files import Asked, Replay, State, new_id
-from api.security.rule_files import RULE_NAME, RULE_TEXT_MAX, RULES_MAX
+from api.security.rule_files import RULE_TEXT_MAX, RULES_MAX
 from api.services import Services, services_of
 from device_ledger.ledger.ledger import utc_now
 from device_ledger.wire import access
@@ -27,7 +27,6 @@ router = APIRouter(prefix="/v1/security/replays", tags=["security"], route_class
 WAITING_MAX: Final = 5
 """Replays of one bank, or of all, that may be unfinished at once."""
 
-RuleName = Annotated[str, StringConstraints(pattern=RULE_NAME)]
 ReplayId = Annotated[
     str,
     Path(alias="id", pattern=UUID_PATTERN, json_schema_extra={"format": "uuid"}),
@@ -46,7 +45,7 @@ def _busy() -> Refusal:
 class RuleFile(Body):
     """A rule that is not, or not so, among those of this installation."""
 
-    name: RuleName = Field(description="Its file's name without `.yml`.", examples=["device-farm"])
+    name: RuleName
     text: Annotated[str, StringConstraints(min_length=1, max_length=RULE_TEXT_MAX)] = Field(
         description="The Sigma rule as YAML.", examples=["title: A device cycles\n…"]
     )

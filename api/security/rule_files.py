@@ -10,7 +10,6 @@ from typing import Final
 
 from api.errors import TRY_AGAIN, Refusal
 
-RULE_NAME: Final = "^[a-z0-9][a-z0-9_-]{0,63}$"
 RULE_TEXT_MAX: Final = 32_768
 RULES_MAX: Final = 100
 CHECK_SECONDS: Final = 30.0

@@ -1,5 +1,6 @@
 """What the family's routes work with beside what all routes do."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,6 +12,7 @@ from api.security.alert_topic import AlertTopic, open_alert_topic
 from api.security.replay_runner import ReplayRunner, open_runner
 from api.security.rule_files import RuleChecker
 from device_ledger.settings import Settings
+from device_ledger.trees.store import TreeStore
 
 STREAMS_MAX: Final = 200
 STREAMS_OF_CALLER_MAX: Final = 5
@@ -44,16 +46,25 @@ class Streams:
 
 @dataclass(frozen=True, slots=True)
 class SecurityServices:
-    """Replays, the alerts topic and the open streams of this process."""
+    """Replays, the alerts topic, the logs' trees and the open streams of this process.
+
+    ``acknowledging`` is held while an alert is looked at and acknowledged.
+    """
 
     replays: ReplayRunner
     alerts: AlertTopic
+    trees: TreeStore
     streams: Streams = field(default_factory=Streams)
     rules: RuleChecker = field(default_factory=RuleChecker)
+    acknowledging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @asynccontextmanager
 async def open_security(settings: Settings) -> AsyncIterator[SecurityServices]:
     """Open them; replays that were interrupted go on."""
-    async with open_runner(settings) as replays, open_alert_topic(settings.brokers) as alerts:
-        yield SecurityServices(replays, alerts)
+    trees = TreeStore.open(settings)
+    try:
+        async with open_runner(settings) as replays, open_alert_topic(settings.brokers) as alerts:
+            yield SecurityServices(replays, alerts, trees)
+    finally:
+        trees.close()

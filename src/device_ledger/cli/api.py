@@ -109,6 +109,11 @@ def _serve(settings: Settings, listening: socket.socket) -> None:
             if self.started:
                 stack.enter_context(ready(settings.home, "api"))
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Streams of events would go on, and be waited for.
+            self.config.loaded_app.state.ending.set()
+            await super().shutdown(sockets)
+
     # The server raises the signal that stopped it once more when it is done.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)

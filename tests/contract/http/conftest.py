@@ -7,6 +7,7 @@ import pytest
 
 from device_ledger.settings import Settings
 from tests.support.installation import Installation, serving
+from tests.support.trail import Trail, whole_trail
 
 ON_BOTH = pytest.mark.parametrize("stores", ["sqlite", "postgresql"], indirect=True)
 """Runs a test on SQLite and on PostgreSQL."""
@@ -35,3 +36,10 @@ async def api(
     settings = Settings(home=tmp_path, embedded_issuer=True, **stores, **chosen)  # type: ignore[arg-type]
     async with serving(settings) as installation:
         yield installation
+
+
+@pytest.fixture
+async def trail(api: Installation) -> AsyncIterator[Trail]:
+    """The same, with the read models of access records and alerts."""
+    async with whole_trail(api) as trail:
+        yield trail
