@@ -87,6 +87,23 @@ class Trail:
         union = " UNION ALL ".join(sources)
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW trail AS {union}")
 
+    def count(self, after: str, through: str) -> int:
+        """The lines of ``trail`` recorded after ``after`` up to ``through``."""
+        [lines] = self._one(
+            'SELECT count(*) FROM trail WHERE "at" > ? AND "at" <= ?',
+            moment(after),
+            moment(through),
+        )
+        return int(lines)
+
+    def which(self, refs: Collection[str]) -> list[tuple[str, str]]:
+        """Which of these references ``trail`` has, in its order, and when each was recorded."""
+        found = self.connection.execute(
+            'SELECT ref, "at" FROM trail WHERE ref IN (SELECT unnest(?)) ORDER BY "at", seq, ref',
+            [list(refs)],
+        )
+        return [(ref, text(at)) for ref, at in found.fetchall()]
+
     def has_between(self, after: str, through: str, *logs: str) -> bool:
         """Whether these logs may have lines recorded after ``after`` up to ``through``."""
         if after < self._held_after:

@@ -18,6 +18,7 @@ from device_ledger.cli.errors import CliError, from_settings_error
 from device_ledger.cli.import_ import import_file
 from device_ledger.cli.rebuild import rebuild
 from device_ledger.cli.relay import relay
+from device_ledger.cli.replay import replay
 from device_ledger.cli.simulate import HELP as SIMULATE_HELP
 from device_ledger.cli.simulate import simulate
 from device_ledger.cli.status import status
@@ -88,6 +89,7 @@ app.command()(api)
 app.command()(relay)
 app.command()(streams)
 app.command()(detector)
+app.command()(replay)
 app.command()(rebuild)
 app.command()(status)
 app.command()(token)

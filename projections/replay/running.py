@@ -1,0 +1,188 @@
+"""An open replay: the archive, what came since, and the rules."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+
+from projections.archive.layout import ArchiveBrokenError
+from projections.archive.reader import text
+from projections.archive.tail import Tail, TailBrokenError
+from projections.detection.engine import open_engine
+from projections.detection.evaluate import FoundAlert
+from projections.detection.rules import Rule, RuleError, load_rules
+from projections.detector.feed import TOPICS, open_feed
+from projections.detector.session import GRACE, Session
+from projections.detector.state import State
+from projections.detector.told import Told, read_told
+from projections.guard import HistoryChangedError
+from projections.replay.compare import Comparison, compare
+from projections.replay.replaying import Range, Report, TooManyAlertsError, replay
+from projections.store import GenerationGoneError
+from projections.threads import finish_in_thread
+from projections.topic import KAFKA_ERRORS, Topic
+
+MEMORY = "512MB"
+YOUNG = GRACE + timedelta(seconds=3)
+"""What is younger may still be on its way, or its alerts are."""
+_WITHIN = 0.5
+_INTERRUPT_SECONDS = 0.2
+
+T = TypeVar("T")
+
+
+class ReplayError(RuntimeError):
+    """A replay can't be made; the message says why."""
+
+
+EXPECTED = (ReplayError, TooManyAlertsError)
+"""What ends a replay with one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleList:
+    """Rules that stay as they are."""
+
+    rules: Sequence[Rule]
+    failing: dict[str, str]
+
+
+class Replay:
+    """Rules over a trail; with ``brokers`` what is on Kafka belongs to it."""
+
+    def __init__(
+        self, tail: Tail, rules: Sequence[Rule], brokers: str | None, bank_id: str | None
+    ) -> None:
+        self._tail = tail
+        self._rules = rules
+        self._brokers = brokers
+        self._bank_id = bank_id
+
+    async def over(self, asked: Range, report: Report) -> Comparison:
+        """Replay a range, and compare with the alerts of then.
+
+        Raises:
+            EXPECTED: why it can't be.
+            CancelledError: it was cancelled; what was running is interrupted.
+        """
+        then = await read_told(self._brokers) if self._brokers else Told()
+        if self._brokers:
+            ripe = text(datetime.now(UTC) - YOUNG)
+            asked = Range(asked.start, min(asked.end, ripe))
+        if asked.start >= asked.end:
+            raise ReplayError("there is nothing to replay: the time is not over yet, or empty")
+        trail, rules = self._tail.trail, self._rules
+
+        def run() -> Comparison:
+            replayed = replay(trail, rules, asked, report)
+            names = [rule.name for rule in rules]
+            return compare(trail, asked, names, replayed, then, bank_id=self._bank_id)
+
+        return await self._interruptible(run)
+
+    async def follow(self, since: str, show: Callable[[FoundAlert], None]) -> None:
+        """Evaluate what comes from a time on, until cancelled.
+
+        Raises:
+            ReplayError: the topics can't be read on.
+        """
+        assert self._brokers is not None  # noqa: S101 - there is nothing to follow without
+        before = text(Range(since, since).after)
+
+        async def tell(_: str, found: Sequence[FoundAlert], *__: object) -> None:
+            for alert in found:
+                show(alert)
+
+        session = Session(
+            self._tail,
+            RuleList(self._rules, {}),
+            tell=tell,
+            state=State(passed=dict.fromkeys(TOPICS, before), seen={}, alerts=0),
+            told=Told(),
+            save=lambda _: None,
+        )
+        with _told_plainly():
+            async with open_feed(self._brokers, self._tail.next_offsets()) as feed:
+                while True:
+                    await session.take(await feed.next(_WITHIN))
+
+    async def _interruptible(self, function: Callable[[], T]) -> T:
+        running = asyncio.ensure_future(asyncio.to_thread(function))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            while not running.done():
+                self._tail.trail.connection.interrupt()
+                await asyncio.wait([running], timeout=_INTERRUPT_SECONDS)
+            running.exception()
+            raise
+        except duckdb.Error as error:
+            raise ReplayError(f"the rules can't be evaluated: {_first_line(error)}") from error
+
+
+@asynccontextmanager
+async def open_replay(
+    archive: Path,
+    rules: Sequence[Path],
+    *,
+    brokers: str | None,
+    spill: Path,
+    bank_id: str | None = None,
+) -> AsyncIterator[Replay]:
+    """Open the archive and, with ``brokers``, read what the topics have beyond it.
+
+    Raises:
+        ReplayError: a rule can't be used, there is no archive, or Kafka doesn't answer.
+    """
+    try:
+        loaded = await finish_in_thread(load_rules, rules)
+    except RuleError as error:
+        raise ReplayError(str(error)) from error
+    if not loaded:
+        raise ReplayError("there are no rules to replay")
+    try:
+        with (
+            _told_plainly(),
+            open_engine([archive], memory=MEMORY, threads=2, spill=spill) as engine,
+        ):
+            tail = Tail(engine, archive, bank_id=bank_id)
+            if brokers:
+                await _read_on(tail, brokers)
+            yield Replay(tail, loaded, brokers, bank_id)
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+async def _read_on(tail: Tail, brokers: str) -> None:
+    """Add what the topics have beyond the archive."""
+    for log, starts in tail.next_offsets().items():
+        async with Topic(brokers, TOPICS[log]).reading() as reading:
+            ends = {at: end for at, (_, end) in (await reading.bounds(starts)).items()}
+            async for batch in reading.batches(starts, ends):
+                records = [record for of_partition in batch.values() for record in of_partition]
+                await finish_in_thread(tail.take, {log: records})
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Tell in one line what was not to be foreseen of files and topics."""
+    try:
+        yield
+    except GenerationGoneError:
+        raise ReplayError("there is no archive yet: `device-ledger detector` writes it") from None
+    except (TailBrokenError, HistoryChangedError, ArchiveBrokenError) as error:
+        raise ReplayError(f"archive and topics don't fit together: {error}") from error
+    except KAFKA_ERRORS as error:
+        raise ReplayError(f"Kafka doesn't answer: {type(error).__name__}") from error
+    except OSError as error:
+        raise ReplayError(f"the archive can't be read: {error.strerror}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
