@@ -104,6 +104,16 @@ def out_of_the_blue(cast: Cast, at: datetime) -> Script:
     return Script([*calls], [*cast.settled(victim, at - 59 * _DAY), *habits])
 
 
+def stolen_session(cast: Cast, at: datetime) -> Script:
+    """A customer's session is used abroad, on what looks like the customer's own device."""
+    victim = cast.customer()
+    device = victim.devices[0]
+    began = at - 58 * _DAY
+    habits = [cast.login(victim, device, moment) for moment in every(4 * _DAY, began + _DAY, 14)]
+    login = cast.login(victim, device, at, abroad(cast.random))
+    return Script([login], [*cast.settled(victim, began), *habits])
+
+
 def dormant(cast: Cast, at: datetime) -> Script:
     """A device that was laid aside months ago is back."""
     victim = cast.customer()
@@ -173,6 +183,7 @@ ATTACKS: Final = (
     Kind("looked-up-all-over", "new-device-lookup-surge", looked_up_all_over),
     Kind("impossible-travel", "impossible-travel", impossible_travel),
     Kind("out-of-the-blue", "first-seen", out_of_the_blue, days=60, over_http=False),
+    Kind("stolen-session", "first-seen-country", stolen_session, days=60, over_http=False),
     Kind("dormant", "dormant-device", dormant, days=116, over_http=False),
     Kind("enumeration", "merchant-enumeration", enumeration),
     Kind("thin-enumeration", "thin-enumeration", thin_enumeration),

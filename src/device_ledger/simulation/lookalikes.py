@@ -117,7 +117,7 @@ def one_roof(cast: Cast, at: datetime) -> Script:
     where = (people[0].place, address_in(cast.random, people[0].place))
     calls = [
         cast.login(one, cast.device(), moment, where)
-        for one, moment in zip(people, every(50 * _SECOND, at, 30), strict=True)
+        for one, moment in zip(people, every(35 * _SECOND, at, 30), strict=True)
     ]
     return Script([*calls], [])
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import merge
-from random import Random
 from typing import Any, Final, NamedTuple
 
 from device_ledger.simulation.attacks import ATTACKS, Kind
@@ -17,6 +16,8 @@ from device_ledger.simulation.traffic import Call
 
 _CUSTOMERS_OF_A_SCENE: Final = 300
 _FIRST_HOUR, _LAST_HOUR = 2, 21
+# Kinds that are alike are neighbours in their lists, and would blur each other if played at once.
+_STEP: Final = 7
 
 
 @dataclass(slots=True)
@@ -85,9 +86,10 @@ class Story:
             kind for kind, _ in kinds if days < kind.days or (over_http and not kind.over_http)
         ]
         fitting = [(kind, attack) for kind, attack in kinds if kind not in self.left_out]
-        for kind, attack in fitting:
+        for place, (kind, attack) in enumerate(fitting):
+            turn = place * _STEP % len(fitting) / len(fitting)
             for number in range(each):
-                self._plan(kind, number, attack=attack)
+                self._plan(kind, number, (number + turn) / each, attack=attack)
         self._scenes.sort(key=lambda scene: scene[:2])
 
     def calls(self, lookup_share: float) -> Iterator[Told]:
@@ -102,14 +104,14 @@ class Story:
         """How many calls the scenes add."""
         return len(self._scenes)
 
-    def _plan(self, kind: Kind, number: int, *, attack: bool) -> None:
+    def _plan(self, kind: Kind, number: int, when: float, *, attack: bool) -> None:
+        """Play a scene at ``when`` of the day's hours, from 0 to 1."""
         name = f"{kind.name}/{number}"
         first = self._population.customers + len(self.labels) * _CUSTOMERS_OF_A_SCENE
         cast = Cast(self._population, first, name)
-        hours = Random(f"{self._population.seed}/{name}/when").uniform(  # noqa: S311
-            _FIRST_HOUR, _LAST_HOUR
-        )
-        script = kind.play(cast, self._last_day + timedelta(hours=hours))
+        hours = _FIRST_HOUR + (_LAST_HOUR - _FIRST_HOUR) * when
+        start = timedelta(hours=hours, seconds=cast.random.uniform(0, 60))
+        script = kind.play(cast, self._last_day + start)
         label = Label(
             kind.name, kind.rule, attack, _customers(script.calls), _merchants(script.calls)
         )

@@ -154,6 +154,7 @@ def test_what_takes_its_real_time_is_left_out_where_time_runs_fast() -> None:
     made = Story(PEOPLE, [Phase(START, 2, 100, 50)], 1, over_http=True)
     assert {kind.name for kind in made.left_out} == {
         "out-of-the-blue",
+        "stolen-session",
         "dormant",
         "tampering",
         "holiday-with-a-new-phone",
