@@ -18,7 +18,7 @@ import pytest
 
 from device_ledger.broker import free_port
 
-NAMES = ["broker", "api", "relay", "streams"]
+NAMES = ["broker", "api", "relay", "streams", "detector"]
 
 
 class Up:

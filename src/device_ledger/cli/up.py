@@ -17,7 +17,7 @@ PATIENCE: Final = 3.0
 
 
 def up() -> None:
-    """Start broker, API, relay and stream worker, and print how to call them; Ctrl-C stops all.
+    """Start broker, API, relay, stream worker and detector, and print how to call them; Ctrl-C stops all.
 
     The state stays below DEVICE_LEDGER_HOME: the next start goes on with it. A second Ctrl-C
     stops at once.
@@ -126,7 +126,13 @@ def _parts(settings: Settings, lock: int) -> list[Part]:
         return Part(Child(name, settings.home.resolve(), environment, inherited=(lock,)), needs)
 
     broker = [] if settings.kafka_bootstrap_servers else [part("broker")]
-    return [*broker, part("api"), part("relay", "broker", "api"), part("streams", "relay")]
+    return [
+        *broker,
+        part("api"),
+        part("relay", "broker", "api"),
+        part("streams", "relay"),
+        part("detector", "relay"),
+    ]
 
 
 def _simulated_networks(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from device_ledger.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = Path(sys.executable).with_name("docker-compose")
-OURS = ("api", "relay", "streams-1", "streams-2")
+OURS = ("api", "relay", "streams-1", "streams-2", "detector")
 SETTINGS = {
     str(field.validation_alias or f"DEVICE_LEDGER_{name.upper()}")
     for name, field in Settings.model_fields.items()
@@ -56,7 +56,7 @@ def test_our_services_know_only_settings_that_there_are(
 ) -> None:
     known = SETTINGS | {"DEVICE_LEDGER_SECRETS_DIR"}
     assert set(services[service]["environment"]) - known == set()
-    files = {secret["target"] for secret in services[service]["secrets"]}
+    files = {secret["target"] for secret in services[service].get("secrets", ())}
     assert {name.upper() for name in files} - SETTINGS == set()
 
 
@@ -91,7 +91,7 @@ def test_only_the_api_holds_keys_and_each_reaches_only_the_stores_it_needs(
     services: dict[str, Any],
 ) -> None:
     held = {
-        service: {secret["target"].removeprefix("device_ledger_") for secret in it["secrets"]}
+        service: {secret["target"].removeprefix("device_ledger_") for secret in it.get("secrets", ())}
         for service, it in services.items()
         if service in OURS
     }
@@ -100,6 +100,26 @@ def test_only_the_api_holds_keys_and_each_reaches_only_the_stores_it_needs(
         "relay": {"event_store_url"},
         "streams-1": {"read_models_url"},
         "streams-2": {"read_models_url"},
+        "detector": set(),
+    }
+
+
+def test_the_archive_outlives_its_writer_and_is_only_read_by_the_api(
+    services: dict[str, Any],
+) -> None:
+    mounted = {
+        name: [
+            (volume["source"], volume["target"], volume.get("read_only", False))
+            for volume in services[name].get("volumes", ())
+        ]
+        for name in OURS
+    }
+    assert mounted == {
+        "api": [("archive", "/state/archive", True)],
+        "relay": [],
+        "streams-1": [],
+        "streams-2": [],
+        "detector": [("archive", "/state/archive", False)],
     }
 
 
