@@ -109,7 +109,7 @@ class Running:
         with psycopg.connect(self.store.url) as connection:
             found = connection.execute("SELECT generation FROM read_models.pointers").fetchall()
             for (name,) in found:
-                connection.execute(f"DROP SCHEMA {name} CASCADE")
+                connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
 
 async def send_slowly(running: Running, records: list[KafkaRecord]) -> None:
