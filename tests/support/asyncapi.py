@@ -1,16 +1,17 @@
-"""docs/asyncapi.yaml, made from the event classes; ``python -m tests.support.asyncapi`` writes it.
+"""docs/asyncapi.yaml, made from the wire's classes; ``python -m tests.support.asyncapi`` writes it.
 
 The document says of a field what its class says: nothing in it is written twice.
 """
 
 from pathlib import Path
-from typing import Any, Final, get_type_hints, is_typeddict
+from typing import Any, Final
 
 import yaml
 
 from device_ledger import __version__
 from device_ledger.wire import events, topics
 from device_ledger.wire.codec import PREV_HEADER
+from tests.support import asyncapi_schemas, asyncapi_topics
 
 FILE: Final = Path(__file__).parents[2] / "docs" / "asyncapi.yaml"
 CLASSES: Final[dict[str, Any]] = {
@@ -22,8 +23,6 @@ CLASSES: Final[dict[str, Any]] = {
     events.DEVICE_ERASED: events.DeviceErased,
     events.COMMAND_REFUSED: events.CommandRefused,
 }
-_TIME: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
-_UUIDS: Final = frozenset(("userId", "registrationId"))
 
 _INFO = """\
 What a device ledger tells on Kafka: every change to the devices of banks' customers.
@@ -38,34 +37,6 @@ takes effect once. Its subject is the device's token (for a refusal without a de
 customer's), which is also the record's key. Records are never deleted. userId and customerId are
 the bank's pseudonyms.
 """
-_DEAD_LETTERS = """\
-A record of the events topic that was no event is put aside here, as it came, so that its
-partition goes on. None is expected: each one means that something else wrote to the topic.
-"""
-_DEAD_LETTER: Final[dict[str, Any]] = {
-    "deadLetter": {
-        "name": "dead letter",
-        "summary": "A record as it came: its key, value and headers, and three headers of ours.",
-        "headers": {
-            "type": "object",
-            "required": [
-                "dead-letter-reader",
-                "dead-letter-reason",
-                "dead-letter-coordinates",
-            ],
-            "properties": {
-                "dead-letter-reader": {"type": "string", "description": "The read model."},
-                "dead-letter-reason": {"type": "string"},
-                "dead-letter-coordinates": {
-                    "type": "string",
-                    "pattern": "^[0-9]+/[0-9]+$",
-                    "description": "Partition and offset on the events topic.",
-                },
-            },
-        },
-        "payload": {"description": "Whatever bytes lay there."},
-    }
-}
 
 
 def document() -> dict[str, Any]:
@@ -89,66 +60,41 @@ def document() -> dict[str, Any]:
                 "description": " ".join(_EVENTS.split()),
                 "messages": {_name(kind): _reference("messages", kind) for kind in CLASSES},
             },
-            "deadLetters": {
-                "address": topics.DEAD_LETTERS,
-                "title": "Records that no reader could read",
-                "description": " ".join(_DEAD_LETTERS.split()),
-                "messages": {"deadLetter": {"$ref": "#/components/messages/deadLetter"}},
-            },
+            **asyncapi_topics.channels(),
         },
         "operations": {
-            "sendEvents": {"action": "send", "channel": {"$ref": "#/channels/events"}},
-            "sendDeadLetters": {"action": "send", "channel": {"$ref": "#/channels/deadLetters"}},
+            f"send{name[0].upper()}{name[1:]}": {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{name}"},
+            }
+            for name in ("events", *asyncapi_topics.channels())
         },
         "components": {
-            "messages": {**{_name(kind): _message(kind) for kind in CLASSES}, **_DEAD_LETTER},
-            "schemas": {_name(kind): envelope(kind) for kind in CLASSES},
+            "messages": {
+                **{_name(kind): _message(kind) for kind in CLASSES},
+                **asyncapi_topics.messages(),
+            },
+            "schemas": {
+                **{_name(kind): envelope(kind) for kind in CLASSES},
+                **asyncapi_topics.schemas(),
+            },
         },
     }
 
 
 def envelope(kind: str) -> dict[str, Any]:
     """The JSON schema of a public event of that type: a CloudEvent with its data."""
-    fixed = {"specversion": "1.0", "type": kind, "datacontenttype": "application/json"}
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": [*fixed, "id", "source", "subject", "time", "data"],
-        "properties": {
-            **{name: {"const": value} for name, value in fixed.items()},
-            "id": {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "Ledger position."},
-            "source": {"type": "string", "pattern": "^urn:device-ledger:[0-9a-f-]{36}:[0-9]+$"},
-            "subject": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
-            "time": {"type": "string", "pattern": _TIME},
-            "data": data(kind),
+    position = {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "Ledger position."}
+    return asyncapi_schemas.envelope(
+        {"const": kind},
+        asyncapi_schemas.object_of(CLASSES[kind]),
+        {
+            "id": position,
+            "source": asyncapi_schemas.SOURCE,
+            "subject": asyncapi_schemas.TOKEN,
+            "time": {"type": "string", "pattern": asyncapi_schemas.TIME},
         },
-    }
-
-
-def data(kind: str) -> dict[str, Any]:
-    """The JSON schema of the data of that type, as its class declares it."""
-    return _object(CLASSES[kind])
-
-
-def _object(declared: Any) -> dict[str, Any]:
-    """The schema of a TypedDict whose fields are texts, numbers or TypedDicts."""
-    return {
-        "type": "object",
-        "description": " ".join((declared.__doc__ or "").split()),
-        "additionalProperties": False,
-        "required": sorted(declared.__required_keys__),
-        "properties": {name: _field(name, of) for name, of in get_type_hints(declared).items()},
-    }
-
-
-def _field(name: str, declared: Any) -> dict[str, Any]:
-    if is_typeddict(declared):
-        return _object(declared)
-    if name.endswith("At"):
-        return {"type": "string", "pattern": _TIME}
-    if name in _UUIDS:
-        return {"type": "string", "format": "uuid"}
-    return {"type": {str: "string", int: "integer"}[declared]}
+    )
 
 
 def _message(kind: str) -> dict[str, Any]:
@@ -188,7 +134,7 @@ def _name(kind: str) -> str:
 
 def text() -> str:
     """The document as it is committed."""
-    head = "# Made from src/device_ledger/wire/events.py: python -m tests.support.asyncapi\n"
+    head = "# Made from src/device_ledger/wire: python -m tests.support.asyncapi\n"
     return head + str(yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=100))
 
 

@@ -55,10 +55,11 @@ class Access(TypedDict):
 
     ``outcome`` is ``found``, ``not-found``, ``done`` or ``refused``; ``code`` is the reason of a
     refusal (or of a check that failed), ``caller`` the kind of caller: ``bank``, ``merchant``,
-    ``user``, ``admin``, ``security`` or ``lead``; absent where nobody was verified. ``bankId``,
-    ``customerId`` and ``userId`` are those whose data were shown, ``route`` the route's template,
-    ``count`` how many rows were shown, ``about`` the ID of the alert or replay, ``reason`` what a
-    revealing or erasing officer gave as the reason.
+    ``user``, ``admin``, ``security`` or ``lead``; absent where no caller was admitted, though a
+    verified token tells its ``actor``. ``bankId``, ``customerId`` and ``userId`` are those whose
+    data were shown, in a refusal ``bankId`` is the caller's own; ``addressToken`` is of the peer,
+    ``route`` the route's template, ``count`` how many rows were shown, ``about`` the ID of the
+    alert or replay, ``reason`` what a revealing or erasing officer gave as the reason.
     """
 
     outcome: str

@@ -30,7 +30,7 @@ EVENT_TYPES: Final = (
 
 
 class Actor(TypedDict):
-    """Who sent the command: the token's subject and its client."""
+    """Who made the call: the token's subject and its client."""
 
     subject: str
     client: NotRequired[str]

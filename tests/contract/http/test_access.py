@@ -8,7 +8,9 @@ from uuid import UUID
 
 import httpx
 import jwt
+import orjson
 import pytest
+from jsonschema import Draft202012Validator
 
 from api.metrics import Metrics
 from api.recorder import open_recorder
@@ -16,8 +18,9 @@ from api.spool import open_spool
 from device_ledger.broker import free_port
 from device_ledger.issuer import EmbeddedIssuer
 from device_ledger.settings import DEV_ISSUER, Settings
-from device_ledger.wire.access import AccessRecord
+from device_ledger.wire.access import AccessRecord, encode
 from device_ledger.wire.topics import ACCESS
+from tests.support import asyncapi
 from tests.support.access_log import on_kafka, spooled, until_sent
 from tests.support.events_topic import make_topics
 from tests.support.installation import BANNO, Installation, serving
@@ -94,6 +97,8 @@ async def recorded(api: Installation) -> list[AccessRecord]:
 async def check(api: Installation, calls: Calls) -> None:
     found = sorted(await recorded(api), key=lambda one: one.id)
     assert [(one.type, one.subject, one.data) for one in found] == calls.due
+    for one in found:
+        SCHEMA.validate(orjson.loads(encode(one)))
     ids = [UUID(one.id) for one in found]
     assert {one.version for one in ids} <= {7}
     assert len(set(ids)) == len(ids)
@@ -251,6 +256,7 @@ async def test_what_shows_nothing_or_is_an_event_leaves_no_record(api: Installat
     assert spooled(api.settings.home) == []
 
 
+SCHEMA = Draft202012Validator(asyncapi.document()["components"]["schemas"]["AccessRecord"])
 GONE = {"customerId": "customer-1", "deviceId": "device-2"}
 
 
