@@ -83,12 +83,17 @@ async def test_nothing_that_is_secret_lies_anywhere_in_the_clear(
     folder = tmp_path_factory.mktemp("imported")
     told = import_file(system, folder)
     assert system.run("rebuild").returncode == 0
-    system.stop("streams", "relay", "api")
+    system.stop("streams", "relay")
     published = [content async for content in topics(system.servers)]
     system.stop("broker")
+    async with system.client() as client:
+        await look(system, client)
+        await abuse(system, client)
+    system.stop("api")
     files = list(files_below(system.home))
     tables = list(tables_of(system))
-    assert found([CUSTOMER], published) == {"device-ledger.events.v1"}
+    assert found([CUSTOMER], published) == {"device-ledger.access.v1", "device-ledger.events.v1"}
+    assert any(place.startswith("access-spool/") for place in found([CUSTOMER], files))
     assert len(found([CUSTOMER], tables)) >= 3
     assert {"logs/api.log", "logs/relay.log", "logs/streams.log", "logs/broker.log"} <= {
         place for place, _ in files
@@ -141,6 +146,15 @@ async def use(system: System, client: httpx.AsyncClient) -> None:
     user_id = load_keys(system.settings).token.user_id("bank-1", CUSTOMER)
     kept = await client.get(f"{REGISTRATIONS}/{user_id}/devices?onlyActive=false", headers=user)
     assert {one["deviceId"] for one in kept.json()["registrations"]} == {DEVICE, REMOVED_DEVICE}
+
+
+async def look(system: System, client: httpx.AsyncClient) -> None:
+    """Reads whose access records are spooled."""
+    for device, status in ((DEVICE, 200), (UNKNOWN_DEVICE, 404)):
+        answer = await client.post(LOOKUP, json={"deviceId": device}, headers=system.merchant())
+        assert answer.status_code == status
+    listed = await client.get(LIST, params={"search": PHRASE}, headers=system.bank())
+    assert listed.status_code == 200
 
 
 async def post_commands(system: System, client: httpx.AsyncClient) -> str:
