@@ -11,6 +11,8 @@ from device_ledger.cli.errors import FAILED
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.console import Console
+
     from device_ledger.settings import Settings
 
 
@@ -43,12 +45,14 @@ async def _look(settings: Settings) -> dict[str, Any]:
 
     looking = import_module("projections.status")
     processes = _processes(settings.home / "run")
+    here = import_module("projections.detector.status").look(settings.home)
+    told = {"processes": processes, "detector": asdict(here) if here else None}
     alive = all(process["alive"] for process in processes)
     try:
         found = await looking.look(settings)
     except looking.UnreachableError as error:
-        return {"healthy": False, "processes": processes, "problem": str(error)}
-    return {"healthy": found.healthy and alive, "processes": processes, **asdict(found)}
+        return {"healthy": False, **told, "problem": str(error)}
+    return {"healthy": found.healthy and alive, **told, **asdict(found)}
 
 
 def _processes(folder: Path) -> list[dict[str, Any]]:
@@ -74,6 +78,8 @@ def _show(found: dict[str, Any]) -> None:
         state = "runs" if process["alive"] else "died"
         processes.add_row(process["name"], str(process["pid"]), state)
     console.print(processes)
+    if found["detector"]:
+        _show_detector(console, found["detector"])
     if "problem" in found:
         console.print(found["problem"])
         return
@@ -94,3 +100,17 @@ def _show(found: dict[str, Any]) -> None:
         topics.add_row(topic, f"{sum(records.values()):,}")
     topics.add_row("dead letters", str(found["dead_letters"]))
     console.print(topics)
+
+
+def _show_detector(console: Console, detector: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    archive = Table("log", "archived", "rules run through", title="Detector", title_justify="left")
+    for log, offsets in detector["archived"].items():
+        archive.add_row(log, f"{sum(offsets.values()):,}", detector["passed"].get(log, "-"))
+    console.print(archive)
+    console.print(f"{len(detector['rules'])} rules are run")
+    for name, reason in detector["failing"].items():
+        console.print(f"{name} is not: {reason}", markup=False)
+    if detector["problem"]:
+        console.print(f"the archive is broken: {detector['problem']}", markup=False)
