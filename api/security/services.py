@@ -24,6 +24,11 @@ class Streams:
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
 
+    @property
+    def open_now(self) -> int:
+        """How many there are."""
+        return self._open.total()
+
     @contextmanager
     def one(self, caller: str) -> Iterator[None]:
         """Hold a stream of a caller open.

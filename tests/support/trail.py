@@ -1,6 +1,6 @@
 """The read models of access records and alerts beside an installation's of events.
 
-Kafka is away in these tests: access records are taken from the spool, alerts are given.
+Where Kafka is away, access records are taken from the spool, and alerts are given.
 """
 
 from collections.abc import AsyncIterator
@@ -18,6 +18,24 @@ from projections.trail.apply import ACCESS
 from tests.support.installation import Installation
 
 AT = "2026-01-31T09:30:00.000Z"
+
+
+def an_alert(rule: str, completed_by: str, **data: Any) -> tuple[str, bytes]:
+    """An alert's ID, and its record on the alerts topic."""
+    group = {"device_token": data.get("deviceToken", "D" * 43)}
+    told: dict[str, Any] = {
+        "rule": rule,
+        "title": f"The rule {rule}",
+        "level": "high",
+        "at": AT,
+        "firstAt": AT,
+        "completedBy": completed_by,
+        "group": group,
+        "evidence": [completed_by],
+        "evidenceCount": 1,
+    } | data
+    raised = alert_id(rule, group, completed_by)
+    return raised, encode(AlertRecord(raised, "urn:test", ALERT_RAISED, told["at"], told))
 
 
 class Trail:
@@ -43,20 +61,8 @@ class Trail:
 
     async def alert(self, rule: str, completed_by: str, **data: Any) -> str:
         """Raise an alert; its ID."""
-        group = {"device_token": data.get("deviceToken", "D" * 43)}
-        raised = alert_id(rule, group, completed_by)
-        told: dict[str, Any] = {
-            "rule": rule,
-            "title": f"The rule {rule}",
-            "level": "high",
-            "at": AT,
-            "firstAt": AT,
-            "completedBy": completed_by,
-            "group": group,
-            "evidence": [completed_by],
-            "evidenceCount": 1,
-        } | data
-        await self.tell(encode(AlertRecord(raised, "urn:test", ALERT_RAISED, told["at"], told)))
+        raised, value = an_alert(rule, completed_by, **data)
+        await self.tell(value)
         return raised
 
     async def tell(self, value: bytes) -> None:
@@ -64,13 +70,16 @@ class Trail:
         await self._alerts.apply([KafkaRecord(0, self._raised, None, value, ())])
         self._raised += 1
 
+    async def follow(self) -> None:
+        """Read the alerts topic to its end, where there is a Kafka."""
+        await self._alerts.catch_up([0])
+
 
 @asynccontextmanager
 async def whole_trail(api: Installation) -> AsyncIterator[Trail]:
     """The trail of an installation, until the block ends."""
     store = open_store(api.settings)
-    topic, letters = Topic(api.settings.brokers), DeadLetters(api.settings.brokers)
-    made = []
+    brokers, made = api.settings.brokers, []
     for model in (ACCESS, ALERTS):
         with store.building(model):
             name = store.create(model, 1)
@@ -78,7 +87,7 @@ async def whole_trail(api: Installation) -> AsyncIterator[Trail]:
         made.append(store.open(model, name, live=True))
     try:
         projectors = [
-            Projector(model, generation, topic, letters)
+            Projector(model, generation, Topic(brokers, model.topic), DeadLetters(brokers))
             for model, generation in zip((ACCESS, ALERTS), made, strict=True)
         ]
         yield Trail(api, *projectors)

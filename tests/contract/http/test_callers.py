@@ -82,6 +82,7 @@ def valid(path: str) -> tuple[str, dict[str, Any] | None]:
         .replace("{deviceId:path}", "device-1")
         .replace("{id}", user)
     )
+    queries = {"inclusion": "?ref=1", "consistency": "?from=1"}
     bodies: dict[str, dict[str, Any]] = {
         "link": LINK,
         "unlink": LINK,
@@ -95,7 +96,8 @@ def valid(path: str) -> tuple[str, dict[str, Any] | None]:
         "erase": {"customerId": "customer-1", "bankId": "bank-1", "reason": "case 1"},
         "replays": {"from": "2026-01-30T00:00:00Z", "to": "2026-01-31T00:00:00Z"},
     }
-    return address, bodies.get(path.rsplit("/", 1)[-1])
+    last = path.rsplit("/", 1)[-1]
+    return address + queries.get(last, ""), bodies.get(last)
 
 
 @pytest.mark.parametrize(
