@@ -15,6 +15,7 @@ from device_ledger.cli.api import api
 from device_ledger.cli.broker import broker
 from device_ledger.cli.detector import detector
 from device_ledger.cli.errors import CliError, from_settings_error
+from device_ledger.cli.export import export
 from device_ledger.cli.import_ import import_file
 from device_ledger.cli.rebuild import rebuild
 from device_ledger.cli.relay import relay
@@ -95,3 +96,4 @@ app.command()(status)
 app.command()(token)
 app.command(help=SIMULATE_HELP)(simulate)
 app.command("import")(import_file)
+app.command()(export)
