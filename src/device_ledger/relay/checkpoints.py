@@ -17,7 +17,7 @@ from device_ledger.proofs import (
 from device_ledger.relay.signing import LogRefusedError
 from device_ledger.trees.names import LOGS, log_of
 from device_ledger.trees.store import Stored, TreeStore
-from device_ledger.wire.topics import CHECKPOINTS
+from device_ledger.wire.topics import CHECKPOINTS, VERIFIER_KEY_HEADER
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +78,14 @@ async def publish(producer: AIOKafkaProducer, store: TreeStore, name: str) -> No
         KafkaError: the broker didn't acknowledge.
     """
     while unpublished := await asyncio.to_thread(store.unpublished, name):
+        key = await asyncio.to_thread(store.verifier, name)
         for stored in unpublished:
             sent = await producer.send_and_wait(
-                CHECKPOINTS, stored.note.encode(), key=name.encode(), partition=0
+                CHECKPOINTS,
+                stored.note.encode(),
+                key=name.encode(),
+                partition=0,
+                headers=[(VERIFIER_KEY_HEADER, key.encode())],
             )
             done = Stored(stored.size, stored.note, sent.offset)
             await asyncio.to_thread(store.keep_published, name, [done])

@@ -1,0 +1,1 @@
+"""The witness: checks each signed checkpoint against the records themselves, on its own account."""
