@@ -103,7 +103,7 @@ class ReplayRunner:
         try:
             with (replay.run / "stderr").open("wb") as stderr:
                 process = await asyncio.create_subprocess_exec(
-                    *_command(replay),
+                    *command_of(replay),
                     env=self._environment | {SUPERVISOR_FD: str(theirs)},
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
@@ -126,7 +126,7 @@ class ReplayRunner:
             os.close(theirs)
             os.close(ours)
             del self._ends[replay.id]
-        return _outcome(replay, exited.result())
+        return outcome_of(replay, exited.result())
 
 
 @asynccontextmanager
@@ -143,7 +143,8 @@ async def open_runner(settings: Settings) -> AsyncIterator[ReplayRunner]:
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-def _command(replay: Replay) -> list[str]:
+def command_of(replay: Replay) -> list[str]:
+    """The command that runs a replay."""
     asked = replay.asked
     options = {
         "--from": asked.start,
@@ -166,7 +167,10 @@ async def _stop(process: asyncio.subprocess.Process, exited: asyncio.Task[int]) 
         await asyncio.wait({exited})
 
 
-def _outcome(replay: Replay, code: int) -> Standing:
+def outcome_of(replay: Replay, code: int) -> Standing:
+    """How a replay stands whose process ended with that exit code."""
+    if replay.asked_to_end():
+        return replace(replay.standing, state="cancelled")
     result = replay.run / "result.json"
     if code == 0 and result.exists():
         if result.stat().st_size <= RESULT_BYTES_MAX:
@@ -174,8 +178,6 @@ def _outcome(replay: Replay, code: int) -> Standing:
         result.unlink()
         reason = "it has more alerts than a result may hold: narrow the time or the rules"
         return replace(replay.standing, state="failed", reason=reason)
-    if replay.asked_to_end():
-        return replace(replay.standing, state="cancelled")
     words = (replay.run / "stderr").read_text(errors="replace").strip().splitlines() or ["?"]
     reason = words[-1].removeprefix("device-ledger: ").replace(f"{replay.rules}/", "")
     return replace(replay.standing, state="failed", reason=reason[:1000])

@@ -138,7 +138,7 @@ async def test_a_quiet_stream_shows_that_it_is_there(
 
 
 async def test_a_stream_ends_with_its_token(trail: Trail, client: httpx.AsyncClient) -> None:
-    officer = trail.api.token("security", expires_seconds=1)
+    officer = trail.api.token("security", expires_seconds=3)
     async with following(client, officer) as events:
         await events.next()
         assert await events.rest() == []

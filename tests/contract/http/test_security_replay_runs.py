@@ -1,0 +1,157 @@
+"""The processes that run replays: what they get, how they end, and what outlives a restart."""
+
+import os
+import signal
+from pathlib import Path
+
+import orjson
+import pytest
+
+from api.security import replay_files, replay_runner
+from api.security.replay_files import Replay, Standing
+from device_ledger.settings import Settings
+from tests.support.installation import Installation, serving
+from tests.support.replaying import (
+    DAY,
+    PATH,
+    answer_at_once,
+    children,
+    come_true,
+    look,
+    start,
+    until,
+)
+
+
+@pytest.fixture
+def waits() -> bool:
+    """Whether a child waits to be stopped; a test overrides it by ``parametrize``."""
+    return False
+
+
+@pytest.fixture
+def _children(monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
+    answer_at_once(monkeypatch, waits=waits)
+
+
+QUICK = pytest.mark.usefixtures("_children")
+WAITING = pytest.mark.parametrize("waits", [True])
+
+
+@QUICK
+async def test_a_child_gets_no_key_and_no_store_that_it_does_not_read(
+    api: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MASTER_KEY", "TOKEN_KEY_FILE", "VAULT_URL", "EVENT_STORE_URL", "SECRETS_DIR"):
+        monkeypatch.setenv(f"DEVICE_LEDGER_{name}", "planted")
+    monkeypatch.setattr(
+        api.services.security.replays,
+        "_environment",
+        replay_runner._environment(api.settings),
+    )
+    told = await until(api, (await start(api)).json()["id"], "done")
+    assert told["result"]["settings"] == [
+        "DEVICE_LEDGER_BROKER_PORT",
+        "DEVICE_LEDGER_HOME",
+        "DEVICE_LEDGER_READ_MODELS_URL",
+        "DEVICE_LEDGER_SUPERVISOR_FD",
+    ]
+
+
+@QUICK
+async def test_the_oldest_replays_of_a_bank_are_forgotten(
+    api: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_files, "KEPT_MAX", 2)
+    others = (await start(api, api.token("security", bank_id="bank-1"))).json()["id"]
+    await until(api, others, "done")
+    made = []
+    for _ in range(3):
+        made.append((await start(api)).json()["id"])
+        await until(api, made[-1], "done")
+    first = api.settings.home / "replays" / made[0]
+
+    async def is_gone() -> bool:
+        return not first.exists()
+
+    await come_true(is_gone)
+    listed = (await api.client.get(PATH, headers=api.token("security"))).json()["replays"]
+    assert [one["id"] for one in listed] == [made[2], made[1], others]
+
+
+async def test_a_replay_that_cannot_be_made_says_why(api: Installation) -> None:
+    told = await until(api, (await start(api)).json()["id"], "failed")
+    assert told["reason"] is not None
+    assert "\n" not in told["reason"]
+    assert str(api.settings.home) not in told["reason"]
+    assert told["result"] is None
+
+
+@WAITING
+@QUICK
+async def test_what_was_interrupted_is_started_again_and_given_up_at_last(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(home=tmp_path, embedded_issuer=True)
+    replay, states = "", []
+    for number in range(replay_runner.RUNS_MAX + 1):
+        async with serving(settings) as api:
+            if number == 0:
+                replay = (await start(api)).json()["id"]
+            told = await until(api, replay, "running", "failed")
+            states.append((told["state"], told["reason"]))
+        assert children(tmp_path) == []
+    assert states == [("running", None)] * replay_runner.RUNS_MAX + [
+        ("failed", f"interrupted {replay_runner.RUNS_MAX} times")
+    ]
+
+
+@QUICK
+async def test_a_cancellation_that_another_process_took_holds_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(home=tmp_path, embedded_issuer=True)
+    files = replay_files.ReplayFiles(tmp_path / "replays")
+    asked = replay_files.Asked("dev-security", DAY["from"], DAY["from"], DAY["to"], None, ["r"])
+    running = files.create(replay_files.new_id(), asked, {"r.yml": "title: r"})
+    running = running.become(Standing("running", 1, DAY["from"]))
+    running.cancel()
+    (tmp_path / "replays" / ".half").mkdir()
+    async with serving(settings) as api:
+        told = await look(api, running.id)
+        assert told["state"] == "cancelled"
+
+        async def has_ended() -> bool:
+            return (await look(api, running.id))["endedAt"] is not None
+
+        await come_true(has_ended)
+    assert not (tmp_path / "replays" / ".half").exists()
+
+
+@WAITING
+@QUICK
+async def test_a_child_that_somebody_kills_is_a_failed_replay(api: Installation) -> None:
+    replay = (await start(api)).json()["id"]
+    await until(api, replay, "running")
+
+    async def has_begun() -> bool:
+        return bool(children(api.settings.home))
+
+    await come_true(has_begun)
+    for child in children(api.settings.home):
+        os.kill(child.pid, signal.SIGKILL)
+    assert (await until(api, replay, "failed"))["result"] is None
+
+
+async def test_too_large_a_result_is_told_as_such(
+    api: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_runner, "RESULT_BYTES_MAX", 10)
+    asked = replay_files.Asked("me", DAY["from"], DAY["from"], DAY["to"], None, ["r"])
+    replay = Replay("r", tmp_path, asked, Standing("running", 1))
+    replay.run.mkdir()
+    (replay.run / "result.json").write_bytes(orjson.dumps({"alerts": ["a"] * 10}))
+    ended = replay_runner.outcome_of(replay, 0)
+    assert (ended.state, (replay.run / "result.json").exists()) == ("failed", False)
+    assert ended.reason is not None
+    assert "more alerts than a result may hold" in ended.reason
