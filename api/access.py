@@ -116,7 +116,7 @@ def _shared(request: Request, services: Services, caller: Caller | None) -> dict
     # A peer without an IP address (a Unix socket's) has none.
     if request.client is not None:
         with suppress(ValueError):
-            shared["addressToken"] = services.tokens.address(request.client.host)
+            shared["addressToken"] = services.peer_token(request.client.host)
     if route := request.scope.get("route"):
         shared["route"] = route.path
     return shared

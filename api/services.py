@@ -1,9 +1,10 @@
 """What the routes work with: opened once by ``create_app``, handed to them through the app."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import httpx
@@ -30,6 +31,8 @@ from device_ledger.vault.vault import Vault
 from projections.readers import ReadModels, open_read_models, position_of
 
 READ_MODELS = ("lookup", "devices", "links")
+PEERS_KEPT_MAX = 4096
+"""Addresses whose tokens are kept: making one takes half as long as a record."""
 
 
 class Quotas:
@@ -65,6 +68,7 @@ class Services:
     geo: Geo
     models: ReadModels
     recorder: Recorder
+    peer_token: Callable[[str], str]
     security: SecurityServices
     positions: PositionCodec
     cursors: CursorCodec
@@ -127,6 +131,7 @@ async def open_services(
                 geo=stores.geo,
                 models=models,
                 recorder=recorder,
+                peer_token=lru_cache(PEERS_KEPT_MAX)(stores.tokens.address),
                 security=security,
                 positions=PositionCodec(
                     stores.tokens.derive("position"), identity.ledger_id, identity.epoch
