@@ -11,10 +11,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.conn import collect_hosts
 from aiokafka.errors import ProducerClosed
 
 from api.metrics import Metrics
@@ -82,23 +83,19 @@ class Recorder:
 
     async def follow(self) -> None:
         """Connect to Kafka and send the spool, again whenever Kafka was lost, until cancelled."""
-        try:
-            while True:
-                producer = await self._connected()
-                if producer is None:
-                    await asyncio.sleep(PROBE_SECONDS)
-                    continue
+        while True:
+            producer = await self._connected()
+            if producer is not None:
                 self._lost.clear()
-                self._producer = producer
                 try:
                     await self._drain(producer)
                     await self._lost.wait()
                 except Exception as error:  # noqa: BLE001 - the spool stays, and is sent later
                     self._lose(error)
-                await _throw_away(producer)
-        finally:
-            if self._producer is not None:
-                await _throw_away(self._producer)
+                finally:
+                    self._producer = None
+                    await _throw_away(producer)
+            await asyncio.sleep(PROBE_SECONDS)
 
     def _next(self) -> tuple[list[bytes], list[asyncio.Future[None]]]:
         """What goes into the next flush: as much as waits and fits."""
@@ -134,13 +131,8 @@ class Recorder:
 
     async def _connected(self) -> AIOKafkaProducer | None:
         """A producer that knows the topic; nothing where Kafka or the topic isn't there."""
-        host, _, port = self._brokers.split(",")[0].rpartition(":")
-        try:
-            # First without the library, which logs each attempt as an error.
-            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-                _, writer = await asyncio.open_connection(host, int(port))
-            writer.close()
-        except OSError:
+        # First without the library, which logs each attempt as an error.
+        if not await _answers(self._brokers):
             return None
         producer = AIOKafkaProducer(
             bootstrap_servers=self._brokers, enable_idempotence=True, acks="all"
@@ -158,10 +150,17 @@ class Recorder:
         return producer
 
     async def _drain(self, producer: AIOKafkaProducer) -> None:
+        """Send what is spooled; Kafka is used for new records from its first acknowledgement on."""
         while (segment := await asyncio.to_thread(self._spool.oldest)) is not None:
             for value in _joined(await asyncio.to_thread(values_of, segment)):
                 await _send(producer, value)
+                self._use(producer)
             await asyncio.to_thread(self._spool.remove, segment)
+        self._use(producer)
+
+    def _use(self, producer: AIOKafkaProducer) -> None:
+        if not self._lost.is_set():
+            self._producer = producer
 
 
 @asynccontextmanager
@@ -175,6 +174,17 @@ async def open_recorder(brokers: str, spool: Spool, metrics: Metrics) -> AsyncIt
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _answers(brokers: str) -> bool:
+    """Whether one of the brokers takes connections."""
+    for host, port, _ in collect_hosts(brokers):
+        with suppress(OSError):
+            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+                _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            return True
+    return False
 
 
 async def _send(producer: AIOKafkaProducer, value: bytes) -> None:
