@@ -98,9 +98,7 @@ def deactivate_all(customer: CustomerRef = ANNA, at: str = LATER) -> DeactivateA
     return DeactivateAllDevices(customer=customer, context=context(at))
 
 
-def erase(
-    customer: CustomerRef = ANNA, key_generation: int = 1, at: str = LATER
-) -> EraseCustomer:
+def erase(customer: CustomerRef = ANNA, key_generation: int = 1, at: str = LATER) -> EraseCustomer:
     """Erase a customer, for whom the vault made keys up to a generation."""
     return EraseCustomer(
         customer=customer,

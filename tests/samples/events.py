@@ -80,7 +80,7 @@ def deactivated(id_: int, **data: Any) -> PublicEvent:
 
 def erased(id_: int, **data: Any) -> PublicEvent:
     """The registration is forgotten."""
-    return event(events.DEVICE_ERASED, id_, **{"reason": "customer erased"} | data)
+    return event(events.DEVICE_ERASED, id_, **{"reason": "erasure"} | data)
 
 
 def refused(id_: int, **data: Any) -> PublicEvent:
