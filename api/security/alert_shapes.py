@@ -16,7 +16,7 @@ class Acknowledgement(BaseModel):
     note: str | None = Field(None, examples=["called the customer, it was her"])
 
 
-class Alert(BaseModel):
+class RaisedAlert(BaseModel):
     """A rule fired. ``at`` is the time of the entry ``completedBy``, with which it became true.
 
     ``evidence`` names entries of the trail, the newest 100 of ``evidenceCount``.
@@ -38,6 +38,11 @@ class Alert(BaseModel):
     deviceToken: str | None = Field(None)  # noqa: N815
     customerId: str | None = Field(None)  # noqa: N815
     merchantId: str | None = Field(None)  # noqa: N815
+
+
+class Alert(RaisedAlert):
+    """An alert, and who took note of it."""
+
     acknowledged: Acknowledgement | None = None
 
 

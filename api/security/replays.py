@@ -1,10 +1,10 @@
 """Replay rules over the history: start, watch, list and cancel."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import orjson
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from api.access import note
 from api.callers import UUID_PATTERN
@@ -15,7 +15,8 @@ from api.security import rule_files
 from api.security.callers import Security, SecurityCaller
 from api.security.fields import BankId, PastFrom, RuleName, To, bank_of, check_range
 from api.security.problems import problems
-from api.security.replay_files import Asked, Replay, State, new_id
+from api.security.replay_files import Asked, Replay, new_id
+from api.security.replay_shapes import ToldReplay, ToldReplays, told
 from api.security.rule_files import RULE_TEXT_MAX, RULES_MAX
 from api.services import Services, services_of
 from device_ledger.ledger.ledger import utc_now
@@ -77,44 +78,6 @@ class AskedReplay(Body):
         return self
 
 
-class Progress(BaseModel):
-    """How far it is. ``total`` and ``secondsLeft`` are null until they are known."""
-
-    entriesRead: int = Field(examples=[1_200_000])  # noqa: N815
-    total: int | None = Field(None, examples=[3_000_000])
-    perSecond: float | None = Field(None, examples=[3_100_000.0])  # noqa: N815
-    secondsLeft: float | None = Field(None, examples=[0.6])  # noqa: N815
-    rule: str | None = Field(None, examples=["device-farm"])
-
-
-class ToldReplay(BaseModel):
-    """A replay. ``reason`` says why one failed; ``result`` is there once it is done."""
-
-    id: str = Field(examples=["019ab4d2-7f3a-7c61-9d5b-2f9f6f5c7a42"])
-    state: State = Field(examples=["running"])
-    start: str = Field(alias="from", examples=["2026-01-30T00:00:00.000Z"])
-    end: str = Field(alias="to", examples=["2026-01-31T00:00:00.000Z"])
-    bankId: str | None = Field(examples=["bank-1"])  # noqa: N815
-    rules: list[str] = Field(examples=[["device-farm"]])
-    by: str = Field(examples=["officer-1"])
-    askedAt: str = Field(examples=["2026-01-31T09:30:00.000Z"])  # noqa: N815
-    startedAt: str | None = Field(examples=["2026-01-31T09:30:00.100Z"])  # noqa: N815
-    endedAt: str | None = Field(None)  # noqa: N815
-    reason: str | None = Field(None)
-    progress: Progress | None = None
-    result: dict[str, Any] | None = Field(
-        None,
-        description="The alerts that the rules raise, how many entries were late, and the"
-        " comparison with the alerts of then: new, gone, same.",
-    )
-
-
-class ToldReplays(BaseModel):
-    """The replays that the officer may see, the newest first, without progress and result."""
-
-    replays: list[ToldReplay]
-
-
 @router.post(
     "",
     status_code=202,
@@ -146,7 +109,7 @@ async def start_replay(request: Request, officer: SecurityCaller, body: AskedRep
     replay = await finish_in_thread(services.security.replays.files.create, replay_id, asked, rules)
     services.security.replays.start(replay)
     add_header(request, "Location", f"{router.prefix}/{replay.id}")
-    return _answer(_told(replay), 202)
+    return _answer(told(replay), 202)
 
 
 @router.get("", summary="List replays", response_model=ToldReplays, responses=problems())
@@ -156,7 +119,7 @@ async def list_replays(request: Request, officer: SecurityCaller) -> Response:
     await note(
         request, officer, access.REPLAY_READ, "done", bankId=officer.bank_id, count=len(found)
     )
-    return _answer({"replays": [_told(replay) for replay in found]})
+    return _answer({"replays": [told(replay) for replay in found]})
 
 
 @router.get(
@@ -168,10 +131,12 @@ async def list_replays(request: Request, officer: SecurityCaller) -> Response:
 async def read_replay(request: Request, officer: SecurityCaller, replay_id: ReplayId) -> Response:
     """How far it is, and what came of it."""
     replay = await _found(request, officer, replay_id, access.REPLAY_READ)
-    told = await finish_in_thread(
-        lambda: _told(replay) | {"progress": replay.progress(), "result": replay.result()}
+    content = await finish_in_thread(
+        lambda: orjson.dumps(
+            told(replay) | {"progress": replay.progress(), "result": replay.result()}
+        )
     )
-    return _answer(told)
+    return Response(content, media_type="application/json")
 
 
 @router.delete(
@@ -183,7 +148,7 @@ async def read_replay(request: Request, officer: SecurityCaller, replay_id: Repl
 async def cancel_replay(request: Request, officer: SecurityCaller, replay_id: ReplayId) -> Response:
     """One that is over stays as it is, and again is the same."""
     replay = await _found(request, officer, replay_id, access.REPLAY_CANCELLED)
-    return _answer(_told(services_of(request).security.replays.cancel(replay)))
+    return _answer(told(services_of(request).security.replays.cancel(replay)))
 
 
 async def _visible(services: Services, officer: Security) -> list[Replay]:
@@ -233,23 +198,6 @@ async def _rules(services: Services, body: AskedReplay) -> dict[str, str]:
         await services.security.rules.check(rules)
         return rules
     return await finish_in_thread(rule_files.named, services.settings.rules, body.rules)
-
-
-def _told(replay: Replay) -> dict[str, Any]:
-    asked, standing = replay.asked, replay.standing
-    return {
-        "id": replay.id,
-        "state": standing.state,
-        "from": asked.start,
-        "to": asked.end,
-        "bankId": asked.bank_id,
-        "rules": list(asked.rules),
-        "by": asked.by,
-        "askedAt": asked.at,
-        "startedAt": standing.started_at,
-        "endedAt": standing.ended_at,
-        "reason": standing.reason,
-    }
 
 
 def _answer(content: object, status: int = 200) -> Response:

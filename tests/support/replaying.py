@@ -31,17 +31,26 @@ if %(waits)r:
     signal.sigwait({signal.SIGTERM})
     sys.exit("device-ledger: the replay was cancelled")
 told = sorted(name for name in os.environ if name.startswith("DEVICE_LEDGER_"))
-write(options["--json"], {"asked": options, "settings": told, "alerts": []})
+told = {"asked": options, "settings": told} if %(asked)r else {
+    "from": options["--from"], "to": options["--to"], "rules": ["r"], "entries": 3, "alerts": [],
+    "gone": [], "counts": {"new": 0, "gone": 0, "same": 0}, "late": {"count": 0, "refs": []},
+}
+write(options["--json"], told)
 """
 
 
-def answer_at_once(monkeypatch: pytest.MonkeyPatch, *, waits: bool) -> None:
-    """Let replays run a small process instead of ours; one that ``waits`` does so to be stopped."""
+def answer_at_once(
+    monkeypatch: pytest.MonkeyPatch, *, waits: bool = False, asked: bool = False
+) -> None:
+    """Let replays run a small process instead of ours.
+
+    One that ``waits`` does so to be stopped; with ``asked`` it answers what it was asked.
+    """
     whole = replay_runner.command_of
 
     def command(replay: Replay) -> list[str]:
         python, *_ = words = whole(replay)
-        return [python, "-c", CHILD % {"waits": waits}, *words[4:]]
+        return [python, "-c", CHILD % {"waits": waits, "asked": asked}, *words[4:]]
 
     monkeypatch.setattr(replay_runner, "command_of", command)
 

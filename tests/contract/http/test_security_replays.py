@@ -33,7 +33,7 @@ def waits() -> bool:
 
 @pytest.fixture
 def _children(monkeypatch: pytest.MonkeyPatch, waits: bool) -> None:
-    answer_at_once(monkeypatch, waits=waits)
+    answer_at_once(monkeypatch, waits=waits, asked=True)
 
 
 QUICK = pytest.mark.usefixtures("_children")
