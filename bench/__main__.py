@@ -1,4 +1,5 @@
-"""``python -m bench``: all cases, a table on stdout, and ``bench/results.json``."""
+"""``python -m bench [ledger] [detection]``: these cases or all, tables on stdout, and
+``bench/results.json``."""
 
 import os
 import signal
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import circle, links, report
+from bench import circle, detection, links, report
 from bench.load import Generator, UnexpectedAnswerError
 from bench.system import running_bare, running_system
 from device_ledger.cli.child import ChildEnded
@@ -23,10 +24,14 @@ from tests.support.postgres import fresh_database, running_postgres
 
 ROUNDS: Final = 5
 TURNS: Final = 1 + 2 * 2 * ROUNDS + ROUNDS + 2 * 2 * ROUNDS
+CASES: Final = ("ledger", "detection")
 
 
 def main() -> None:
-    """Measure, with a progress bar on stderr. Stopped, it leaves nothing behind."""
+    """Measure, with a progress bar on stderr. Stopped, it leaves nothing running."""
+    cases = sys.argv[1:] or CASES
+    if not set(cases) <= set(CASES):
+        sys.exit(f"bench: the cases are {' and '.join(CASES)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for name in list(os.environ):
         if name.startswith(("DEVICE_LEDGER_", "KAFKA_")) and "_TEST_" not in name:
@@ -35,7 +40,8 @@ def main() -> None:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="device-ledger-bench-")))
         progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
-        task = progress.add_task("", total=TURNS)
+        turns = {"ledger": TURNS, "detection": 2 + len(detection.rules())}
+        task = progress.add_task("", total=sum(turns[case] for case in cases))
 
         def begin(what: str) -> None:
             progress.update(task, description=what)
@@ -43,9 +49,15 @@ def main() -> None:
         def step() -> None:
             progress.advance(task)
 
-        rows, postgres = _measure_links(home, begin, step)
-        rows = _measure_circle(home, begin, step) + rows
-    report.write(rows, postgres)
+        if "ledger" in cases:
+            rows, postgres = _measure_links(home, begin, step)
+            rows = _measure_circle(home, begin, step) + rows
+        if "detection" in cases:
+            replays, verdicts = detection.measure(begin, step)
+    if "ledger" in cases:
+        report.write(rows, postgres)
+    if "detection" in cases:
+        report.write_detection(replays, verdicts)
 
 
 Begin = Callable[[str], None]

@@ -1,5 +1,7 @@
 """What was measured: rows of rounds, as a table and as ``bench/results.json``."""
 
+from __future__ import annotations
+
 import json
 import os
 import platform
@@ -9,15 +11,19 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from bench.detection import Verdict
+
 RESULTS: Final = Path(__file__).with_name("results.json")
 _PACKAGES: Final = (
     "aiokafka",
+    "duckdb",
     "eventsourcing",
     "fastapi",
     "faust-streaming",
@@ -50,13 +56,42 @@ class Row:
 def write(rows: list[Row], postgres: str) -> None:
     """Show the table of medians and write all rounds to ``bench/results.json``."""
     _show(rows)
-    document = {
+    _write({**_circumstances(postgres), "rows": [asdict(row) for row in rows]})
+
+
+def write_detection(rows: list[Row], verdicts: list[Verdict]) -> None:
+    """Show what the rules found and how fast, and write it to ``bench/results.json``."""
+    _show_verdicts(verdicts)
+    _show(rows)
+    told = [asdict(one) | {"recall": one.recall, "precision": one.precision} for one in verdicts]
+    rounds = [asdict(row) for row in rows]
+    _write({"detection": {**_circumstances(), "rules": told, "rows": rounds}})
+
+
+def _write(told: dict[str, object]) -> None:
+    """Put it beside what other cases have written."""
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps(known | told, indent=1) + "\n")
+
+
+def _circumstances(postgres: str | None = None) -> dict[str, object]:
+    return {
         "machine": _machine(),
         "versions": _versions(postgres),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "rows": [asdict(row) for row in rows],
     }
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _show_verdicts(verdicts: list[Verdict]) -> None:
+    table = Table(title="Rules on a labelled day")
+    for heading in ("", "attacks", "found", "recall", "alerts", "precision", "false alarms"):
+        table.add_column(heading, justify="left" if heading in ("", "false alarms") else "right")
+    for one in verdicts:
+        false = ", ".join(f"{kind} {count}" for kind, count in one.false.items())
+        shares = f"{one.recall:.2f}", f"{one.precision:.2f}"
+        counts = str(one.attacks), str(one.found), str(one.alerts)
+        table.add_row(one.rule, *counts[:2], shares[0], counts[2], shares[1], false)
+    Console(width=None if os.isatty(1) else 140).print(table)
 
 
 def _show(rows: list[Row]) -> None:
@@ -101,11 +136,12 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _versions(postgres: str) -> dict[str, str]:
+def _versions(postgres: str | None) -> dict[str, str]:
+    servers = {"postgresql": postgres} if postgres else {}
     return {
         "device-ledger": version("device-ledger"),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "postgresql": postgres,
+        **servers,
         **{name: version(name) for name in _PACKAGES},
     }

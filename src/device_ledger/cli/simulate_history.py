@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from device_ledger.cli.errors import USAGE, CliError
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from device_ledger.cli.simulate import Crowd
     from device_ledger.simulation.scribe import Line
     from device_ledger.simulation.story import Label
+
+_EACH_MAX: Final = 12
+"""Scenes of a kind in a day, so that they stay apart."""
 
 
 def write_history(
@@ -37,7 +40,7 @@ def write_history(
         raise CliError(f"{archive} is not empty: name another folder", USAGE)
     commands = commands_for(entries, crowd.lookups)
     phase = Phase(crowd.start, crowd.days, commands, crowd.customers)
-    each = 1 + entries // 100_000 if attacks else 0
+    each = min(1 + entries // 100_000, _EACH_MAX) if attacks else 0
     story = Story(crowd.population, [phase], each)
     lines = lines_of(story, Scribe(crowd.seed), crowd.lookups)
     written = write_archive(archive, lines, entries + story.scene_calls)

@@ -1,0 +1,118 @@
+"""The rules on a labelled day of a million entries, and on ten such days: what they find, and
+how fast."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from bench.histories import COPIES, DAY, labelled_day, many_days
+from bench.report import Row
+from projections.archive.reader import text
+from projections.detection.counting import EventCount, ValueCount
+from projections.detection.plan import Windowed
+from projections.detection.rules import load_rules
+
+RULES: Final = Path(__file__).parents[1] / "rules"
+ROUNDS: Final = 3
+GOAL_ENTRIES_A_SECOND: Final = 3e6
+GOAL_PEAK_MIB: Final = 1000.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule found on the labelled day. ``found`` of its ``attacks``; of its ``alerts``
+    ``true`` are of an attack (of its own kind or another), the others ``false`` by kind of scene.
+    """
+
+    rule: str
+    attacks: int
+    found: int
+    alerts: int
+    true: int
+    false: dict[str, int]
+
+    @property
+    def recall(self) -> float:
+        """The share of its attacks that it found."""
+        return self.found / self.attacks
+
+    @property
+    def precision(self) -> float:
+        """The share of its alerts that are of attacks."""
+        return self.true / self.alerts if self.alerts else 1.0
+
+
+def rules() -> list[Path]:
+    """The rule files, in the order of their names."""
+    return sorted(RULES.glob("*.yml"), key=lambda file: file.stem)
+
+
+def measure(
+    begin: Callable[[str], None], step: Callable[[], None]
+) -> tuple[list[Row], list[Verdict]]:
+    """Speed and memory, and what was found."""
+    begin("a labelled day of 1,000,000 entries")
+    day = labelled_day()
+    step()
+    begin(f"{COPIES} such days")
+    days = many_days(day)
+    step()
+    verdicts, rows = [], []
+    for file in rules():
+        begin(f"rule {file.stem}")
+        [told] = _replayed(day.archive, 1, 1, file)["rules"]
+        verdicts.append(judge(file.stem, told["alerts"], day.labels))
+        rows += _timed(_replayed(days, COPIES, ROUNDS, file))
+        step()
+    return rows, verdicts
+
+
+def judge(rule: str, alerts: list[list[str]], labels: list[dict[str, Any]]) -> Verdict:
+    """Compare a rule's alerts, each the references of its evidence, with the labels."""
+    of_ref = {ref: number for number, label in enumerate(labels) for ref in label["refs"]}
+    found: set[int] = set()
+    false: Counter[str] = Counter()
+    for refs in alerts:
+        scenes = {of_ref[ref] for ref in refs if ref in of_ref}
+        attacks = {number for number in scenes if labels[number]["attack"]}
+        found |= attacks
+        if not attacks:
+            kinds = sorted({labels[number]["kind"] for number in scenes})
+            false[" and ".join(kinds) or "ordinary life"] += 1
+    own = {n for n, label in enumerate(labels) if label["attack"] and label["rule"] == rule}
+    true = len(alerts) - false.total()
+    return Verdict(rule, len(own), len(own & found), len(alerts), true, dict(false))
+
+
+def _replayed(archive: Path, days: int, rounds: int, rule: Path) -> dict[str, Any]:
+    ends = (text(DAY), text(DAY + timedelta(days=days)))
+    command = [sys.executable, "-m", "bench.replaying", str(archive), *ends, str(rounds), str(rule)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def _timed(told: dict[str, Any]) -> list[Row]:
+    [one] = told["rules"]
+    name, entries = one["rule"], one["entries"]
+    rate = Row(f"replay of {name}", "entries/s", "higher", goal=_goal(name))
+    rate.rounds.ours += [entries / seconds for seconds in one["seconds"]]
+    cpu = Row(f"replay of {name}: CPU each", "ns", "lower")
+    cpu.rounds.ours += [seconds / entries * 1e9 for seconds in one["cpu"]]
+    memory = Row(f"replay of {name}: peak memory", "MiB", "lower", goal=GOAL_PEAK_MIB)
+    memory.rounds.ours.append(told["peak_mib"])
+    return [rate, cpu, memory]
+
+
+def _goal(name: str) -> float | None:
+    """Speed is promised for rules that count."""
+    [rule] = load_rules([RULES / f"{name}.yml"])
+    plan = rule.plan
+    counts = isinstance(plan, Windowed) and isinstance(plan.test, EventCount | ValueCount)
+    return GOAL_ENTRIES_A_SECOND if counts else None

@@ -1,0 +1,56 @@
+"""Judging a rule by labels, and keeping what other cases have measured."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import report
+from bench.detection import Verdict, judge, rules
+from device_ledger.simulation.attacks import ATTACKS
+
+
+def label(kind: str, rule: str, *refs: str, attack: bool = True) -> dict[str, Any]:
+    """A line of a labels file, as far as a verdict looks at it."""
+    return {"kind": kind, "rule": rule, "attack": attack, "refs": list(refs)}
+
+
+LABELS = [
+    label("burst", "device-burst", "1", "2"),
+    label("burst", "device-burst", "3", "4"),
+    label("farm", "device-farm", "5", "6"),
+    label("roll-out", "device-burst", "7", "8", attack=False),
+]
+
+
+def test_a_verdict_tells_attacks_found_and_false_alarms_by_their_kind() -> None:
+    alerts = [["2", "1"], ["6"], ["8", "7"], ["8"], ["99"]]
+    assert judge("device-burst", alerts, LABELS) == Verdict(
+        "device-burst", 2, 1, 5, 2, {"roll-out": 2, "ordinary life": 1}
+    )
+
+
+def test_an_attack_that_another_rule_sees_is_no_false_alarm_and_not_found() -> None:
+    verdict = judge("device-burst", [["5"]], LABELS)
+    assert (verdict.recall, verdict.precision) == (0.0, 1.0)
+
+
+def test_each_rule_is_measured() -> None:
+    assert [file.stem for file in rules()] == sorted(kind.rule for kind in ATTACKS)
+
+
+def test_what_another_case_has_measured_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results.json")
+    ledger, replay = report.Row("lookup", "requests/s", "higher"), report.Row("r", "ns", "lower")
+    verdict = Verdict("device-burst", 2, 2, 4, 3, {"roll-out": 1})
+    report.write([ledger], "18")
+    report.write_detection([replay], [verdict])
+    report.write([ledger], "18")
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["rows"] == [asdict(ledger)]
+    assert written["detection"]["rows"] == [asdict(replay)]
+    assert written["detection"]["rules"] == [asdict(verdict) | {"recall": 1.0, "precision": 0.75}]
