@@ -1,10 +1,11 @@
 """Reading the archive: which files, and their exact bytes in the order of the log."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -28,6 +29,9 @@ class RawLine(NamedTuple):
     offset: int
     idx: int
     raw: bytes
+
+
+_OFFSET = RawLine._fields.index("offset")
 
 
 def files_of(archive: Path, log: str, since: str = "", through: str = "9999") -> list[Part]:
@@ -54,16 +58,27 @@ def read_raw(archive: Path, log: str) -> Iterator[RawLine]:
     Raises:
         ArchiveBrokenError: the files do not hold together.
     """
+    yield from map(RawLine._make, read_columns(archive, log, RawLine._fields))
+
+
+def read_columns(archive: Path, log: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The same with other columns; the first of them must be those of `RawLine`.
+
+    Raises:
+        ArchiveBrokenError: the files do not hold together.
+    """
     folder = archive / log
-    streams = [_of_partition(folder, partition) for partition in parts_of(folder)]
+    streams = [_of_partition(folder, partition, columns) for partition in parts_of(folder)]
     if log == EVENTS_LOG:
-        yield from heapq.merge(*streams)
+        yield from heapq.merge(*streams, key=itemgetter(0, 1, 2))
     else:
         for stream in streams:
             yield from stream
 
 
-def _of_partition(folder: Path, partition: int) -> Iterator[RawLine]:
+def _of_partition(
+    folder: Path, partition: int, columns: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
     after = -1
     parts = parts_of(folder)[partition]
     while parts:
@@ -77,16 +92,15 @@ def _of_partition(folder: Path, partition: int) -> Iterator[RawLine]:
             parts = parts_of(folder)[partition]
             continue
         with file:
-            for line in _lines(file):
-                if line.offset > after:
+            for line in _lines(file, columns):
+                if line[_OFFSET] > after:
                     yield line
         after = part.last
 
 
-def _lines(file: pq.ParquetFile) -> Iterator[RawLine]:
-    for batch in file.iter_batches(_READ_ROWS, columns=list(RawLine._fields)):
-        columns = (batch.column(name).to_pylist() for name in RawLine._fields)
-        yield from map(RawLine._make, zip(*columns, strict=True))
+def _lines(file: pq.ParquetFile, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    for batch in file.iter_batches(_READ_ROWS, columns=list(columns)):
+        yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
 
 def newest(archive: Path, log: str) -> str:

@@ -25,7 +25,7 @@ from projections.archive.files import (
     write_part,
     write_whole,
 )
-from projections.archive.layout import ArchiveBrokenError, part_at, parts_of
+from projections.archive.layout import ArchiveBrokenError, listed, part_at, parts_of
 from projections.archive.repeats import repeats
 from projections.archive.rows import SCHEMA, ArchiveRow, table_of
 from projections.guard import HistoryChangedError, Standing
@@ -224,7 +224,8 @@ class ArchiveStore:
         return self._root / model.table
 
     def _put_aside(self, folder: Path) -> None:
-        if folder.exists():
+        # One that was only begun holds nothing to keep.
+        if mark_of(folder) is not None or listed(folder):
             folder.rename(folder.with_name(f"{folder.name}.aside-{time.time_ns():x}"))
             sync_folder(folder.parent)
 

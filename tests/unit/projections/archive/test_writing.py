@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from device_ledger.wire import access
+from device_ledger.wire.events import PublicEvent
 from device_ledger.wire.trail import ACCESS_LOG
 from projections.archive.layout import ArchiveBrokenError, parts_of
 from projections.archive.models import EVENTS_ARCHIVE
+from projections.archive.reader import read_raw
 from projections.archive.store import ArchiveStore
 from projections.store import StoreInUseError
 from tests.samples import events
@@ -64,7 +66,7 @@ async def test_a_day_begins_a_new_file(tmp_path: Path) -> None:
     told = [events.linked(1), events.unlinked(2), events.linked(3)]
     times = (NIGHT[0], NIGHT[1], NIGHT[1])
     made = [
-        events.PublicEvent(one.id, one.source, one.type, one.subject, at, one.data)
+        PublicEvent(one.id, one.source, one.type, one.subject, at, one.data)
         for one, at in zip(told, times, strict=True)
     ]
     await archiving.take(events.on_partitions(made, 3))
@@ -108,24 +110,36 @@ async def test_what_is_no_event_is_parked_once_and_passed(tmp_path: Path) -> Non
 async def test_a_field_that_fits_no_column_is_parked(tmp_path: Path) -> None:
     archiving = Archiving(tmp_path)
     told = events.linked(1, customerId=5)
-    late = events.PublicEvent(
-        2, told.source, told.type, told.subject, "yesterday", events.linked(2).data
-    )
+    late = PublicEvent(2, told.source, told.type, told.subject, "yesterday", events.linked(2).data)
     good = events.linked(3)
     await archiving.take(events.on_partitions([told, late, good], 3))
     assert archiving.raw() == [events.value_of(good)]
     assert len(archiving.letters.letters) == 2
 
 
-async def test_where_the_topic_was_made_anew_the_old_archive_is_put_aside(tmp_path: Path) -> None:
+async def test_where_the_topic_tells_another_history_the_archive_is_put_aside(
+    tmp_path: Path,
+) -> None:
     archiving = Archiving(tmp_path)
     await archiving.take(EVENTS)
-    others = [events.linked(7), events.unlinked(9)]
+    others = [events.linked(1007), events.unlinked(1009)]
     archiving.topic.remake()
     await archiving.take(events.on_partitions(others, 3))
     assert archiving.raw() == [events.value_of(one) for one in others]
     [aside] = archiving.archive.glob("events.aside-*")
-    assert len(list(aside.glob("day=*/*.parquet"))) == 3
+    held = [line.raw for line in read_raw(archiving.archive, aside.name)]
+    assert sorted(held) == sorted(EVENT_BYTES)
+
+
+async def test_where_offsets_began_anew_the_archive_does_too(tmp_path: Path) -> None:
+    archiving = Archiving(tmp_path)
+    await archiving.take([*EVENTS[:20], *EVENTS[:20], *EVENTS[20:]])
+    archiving.topic.remake()
+    await archiving.take(EVENTS)
+    assert archiving.raw() == EVENT_BYTES
+    assert archiving.column("offset") == [
+        offset for partition in range(3) for offset in range(archiving.topic.ends[partition])
+    ]
 
 
 async def test_a_topic_that_was_emptied_and_filled_again_changes_nothing(tmp_path: Path) -> None:
