@@ -20,7 +20,8 @@ RUN python -m compileall -q src api projections streams
 FROM python:3.13-slim
 RUN groupadd --gid 10001 ledger \
     && useradd --uid 10001 --gid ledger --no-create-home --shell /usr/sbin/nologin ledger \
-    && install --directory --owner ledger --group ledger --mode 0700 /state /state/archive
+    && install --directory --owner ledger --group ledger --mode 0700 /state /state/archive \
+        /state/access-spool
 COPY --from=build /app /app
 WORKDIR /app
 ENV PATH=/app/.venv/bin:$PATH \

@@ -91,7 +91,9 @@ def test_only_the_api_holds_keys_and_each_reaches_only_the_stores_it_needs(
     services: dict[str, Any],
 ) -> None:
     held = {
-        service: {secret["target"].removeprefix("device_ledger_") for secret in it.get("secrets", ())}
+        service: {
+            secret["target"].removeprefix("device_ledger_") for secret in it.get("secrets", ())
+        }
         for service, it in services.items()
         if service in OURS
     }
@@ -104,7 +106,7 @@ def test_only_the_api_holds_keys_and_each_reaches_only_the_stores_it_needs(
     }
 
 
-def test_the_archive_outlives_its_writer_and_is_only_read_by_the_api(
+def test_archive_and_spool_outlive_their_writers_and_the_api_only_reads_the_archive(
     services: dict[str, Any],
 ) -> None:
     mounted = {
@@ -115,7 +117,10 @@ def test_the_archive_outlives_its_writer_and_is_only_read_by_the_api(
         for name in OURS
     }
     assert mounted == {
-        "api": [("archive", "/state/archive", True)],
+        "api": [
+            ("archive", "/state/archive", True),
+            ("access-spool", "/state/access-spool", False),
+        ],
         "relay": [],
         "streams-1": [],
         "streams-2": [],
