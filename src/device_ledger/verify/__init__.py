@@ -1,0 +1,1 @@
+"""Whether a whole log, wherever it is kept, is the one whose checkpoints were signed."""
