@@ -141,15 +141,15 @@ class Scan:
         return self._gated_by_time(hashed, gate.least)
 
     def _gated_by_time(self, hashed: str, least: int) -> str:
-        # A window lies in two neighbouring buckets of its length: one of them holds half of what
-        # it takes. What decides at an entry lies in its bucket and the two before.
+        # A window lies in two neighbouring buckets of its length, and one of them holds half of
+        # what it takes: so where the test is true, all that decides lies beside such a bucket.
         bucket = f"t // {self.node.span}"
         return (
             f"WITH rows AS NOT MATERIALIZED ({self.rows()}), "
             f"hot AS (SELECT {hashed} AS h, {bucket} AS b FROM rows GROUP BY h, b "
             f"HAVING count(*) >= {(least + 1) // 2}), "
             f"near AS MATERIALIZED (SELECT DISTINCT h, b + d AS b FROM hot, "
-            f"(VALUES (-2), (-1), (0), (1)) AS buckets(d)) "
+            f"(VALUES (-1), (0), (1)) AS buckets(d)) "
             f"SELECT * FROM rows WHERE ({hashed}, {bucket}) IN (SELECT (h, b) FROM near)"
         )
 

@@ -1,7 +1,6 @@
 """Tries a plan on an empty trail, so that what the engine can't do is told when a rule is read."""
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Final
 
 import duckdb
@@ -30,26 +29,18 @@ def columns() -> str:
     return ", ".join(f'"{name}" {kind}' for name, kind in KINDS.items())
 
 
-@cache
-def _empty() -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(config={"threads": 1, "memory_limit": "64MB"})
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-    connection.execute(f"CREATE TABLE trail ({columns()})")
-    return connection
-
-
 def try_out(plan: Matching | Windowed) -> None:
     """Evaluate it both ways, over a moment and over a day.
 
     Raises:
         EngineError: the engine refuses it.
     """
-    connection = _empty().cursor()
-    try:
-        for back in (timedelta(seconds=1), timedelta(days=1)):
-            Run(connection).alerts(plan, _NOW - back, _NOW)
-    except duckdb.Error as error:
-        raise EngineError(str(error)) from None
-    finally:
-        connection.close()
+    with duckdb.connect(config={"threads": 1, "memory_limit": "64MB"}) as connection:
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        connection.execute(f"CREATE TABLE trail ({columns()})")
+        try:
+            for back in (timedelta(seconds=1), timedelta(days=1)):
+                Run(connection).alerts(plan, _NOW - back, _NOW)
+        except duckdb.Error as error:
+            raise EngineError(str(error)) from None
