@@ -6,11 +6,13 @@ grow with time, so that what is new lies above all that a file holds, and nothin
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from projections.archive.layout import Part, listed, resolved
+from projections.archive.reader import BEGINNING, text
 from projections.archive.rows import SCHEMA, ArchiveRow
 
 _REF = SCHEMA.names.index("ref")
@@ -18,8 +20,8 @@ _REF = SCHEMA.names.index("ref")
 
 def repeats(folder: Path, rows: Sequence[ArchiveRow]) -> list[bool]:
     """For each line, whether it lay on the topic before: in the files, or further up here."""
-    # Equal records have equal times, and no record is filed under a day before its own.
-    since = min((row.entry.at[:10] for row in rows), default="")
+    # No record is filed under a day before its own.
+    since = min((first_made(row)[:10] for row in rows), default="")
     refs = sorted({row.entry.ref for row in rows})
     seen: set[str] = set()
     for part in resolved(listed(folder, since))[0]:
@@ -29,6 +31,17 @@ def repeats(folder: Path, rows: Sequence[ArchiveRow]) -> list[bool]:
         told.append(row.entry.ref in seen)
         seen.add(row.entry.ref)
     return told
+
+
+def first_made(row: ArchiveRow) -> str:
+    """The time before which no record with this one's id can have been made: that of the id, a
+    UUIDv7, where a repeat tells a later one."""
+    try:
+        seconds = int(row.entry.ref.replace("-", "")[:12], 16) / 1000
+        made = text(datetime.fromtimestamp(seconds, UTC))
+    except (ValueError, OverflowError, OSError):
+        return BEGINNING
+    return min(made, row.entry.at)
 
 
 def _found(part: Part, refs: Sequence[str]) -> set[str]:

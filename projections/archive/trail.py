@@ -14,7 +14,7 @@ import pyarrow as pa
 from device_ledger.wire.trail import ACCESS_LOG, Entry
 from projections.archive.layout import LOGS, Part
 from projections.archive.reader import files_of, moment, newest, text
-from projections.archive.repeats import repeats
+from projections.archive.repeats import first_made, repeats
 from projections.archive.rows import ENTRY_FIELDS, ArchiveRow, entry_columns
 
 _COLUMNS = ", ".join(f'"{name}"' for name in Entry._fields)
@@ -169,7 +169,7 @@ class Trail:
             self._held_after = max(text(newest_gone), self._held_after)
 
     def _repeats(self, rows: Sequence[ArchiveRow]) -> list[bool]:
-        old = [row for row in rows if row.entry.at <= self._held_after]
+        old = [row for row in rows if first_made(row) <= self._held_after]
         archived = zip(old, repeats(self._archive / ACCESS_LOG, old), strict=True)
         seen = {row.entry.ref for row, repeat in archived if repeat}
         held = self.connection.execute(

@@ -9,6 +9,8 @@ from typing import Any
 
 import duckdb
 
+from device_ledger.logs import where
+from device_ledger.proofs import NoteError
 from device_ledger.settings import Settings
 from projections.archive.layout import ArchiveBrokenError, archive_of
 from projections.archive.store import ArchiveStore
@@ -24,14 +26,16 @@ from projections.guard import BrokenChainError, HistoryChangedError
 from projections.store import GenerationGoneError, StoreInUseError
 from projections.threads import finish_in_thread
 from projections.topic import KAFKA_ERRORS, TopicMissingError
+from projections.witness.witness import CheckpointWitness
 
-EXPECTED = (BrokenChainError,)
+EXPECTED = (BrokenChainError, NoteError)
 """What ends the detector with one line that says why."""
 
 MEMORY = "512MB"
 RULES_SECONDS = 2.0
 _WITHIN = 0.25
 _PAUSE_SECONDS = 1.0
+_WITNESS_PAUSE_SECONDS = 10.0
 
 _RETRIED: tuple[type[Exception], ...] = (
     *KAFKA_ERRORS,
@@ -51,12 +55,17 @@ class Detector:
     """Works until told to stop; whatever fails, it begins again from what it has saved."""
 
     def __init__(self, settings: Settings, on_ready: Callable[[], object]) -> None:
+        """
+        Raises:
+            NoteError: a setting holds what is no verifier key.
+        """
         self._brokers = settings.brokers
         self._archive = archive_of(settings.home)
         self._spill = settings.home / "run" / "detector"
         self._store = ArchiveStore(self._archive)
         self._archivist = Archivist(settings.brokers, self._archive, self._store)
         self._book = RuleBook(settings.rules)
+        self._witness = CheckpointWitness(settings)
         self._on_ready = on_ready
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -65,22 +74,34 @@ class Detector:
         Raises:
             BrokenChainError: the topic lacks an event.
         """
-        await _until_one_ends(self._work(), stop.wait())
-
-    async def _work(self) -> None:
         with ExitStack() as stack:
-            await self._take_lock(stack)
-            shutil.rmtree(self._spill, ignore_errors=True)
-            told = ""
-            while True:
-                try:
-                    await self._session()
-                except _RETRIED as error:
-                    problem = f"{type(error).__name__}: {error}"
-                    if problem != told:
-                        log.warning("it begins again: %s", problem)
-                        told = problem
-                    await asyncio.sleep(_PAUSE_SECONDS)
+            await _until_one_ends(self._work(stack, stop), stop.wait())
+
+    async def _work(self, stack: ExitStack, stop: asyncio.Event) -> None:
+        await self._take_lock(stack)
+        shutil.rmtree(self._spill, ignore_errors=True)
+        await _until_one_ends(self._sessions(), self._check_checkpoints(stop))
+
+    async def _sessions(self) -> None:
+        told = ""
+        while True:
+            try:
+                await self._session()
+            except _RETRIED as error:
+                problem = f"{type(error).__name__}: {error}"
+                if problem != told:
+                    log.warning("it begins again: %s", problem)
+                    told = problem
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _check_checkpoints(self, stop: asyncio.Event) -> None:
+        """Keep the witness going; whatever befalls it, alerts are raised all the same."""
+        while not stop.is_set():
+            try:
+                await self._witness.run(stop)
+            except Exception as error:  # noqa: BLE001 - it is told, and begun again
+                log.error("the witness begins again: %s", where(error))  # noqa: TRY400
+                await asyncio.sleep(_WITNESS_PAUSE_SECONDS)
 
     async def _take_lock(self, stack: ExitStack) -> None:
         told = False

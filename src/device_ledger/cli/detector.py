@@ -15,8 +15,9 @@ def detector() -> None:
 
     It writes Parquet files below DEVICE_LEDGER_HOME/archive, evaluates the rules of
     DEVICE_LEDGER_RULES (a file that is changed or dropped in counts from then on), and tells their
-    alerts on the alerts topic, each once. One works on a home at a time; another waits for its
-    end. Started again, it goes on where it was; the first time it begins with what comes.
+    alerts on the alerts topic, each once. As a witness it checks what the relay signs. One works
+    on a home at a time; another waits for its end. Started again, it goes on where it was; the
+    first time it begins with what comes.
     """
     import asyncio
     import logging
@@ -46,10 +47,9 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with ExitStack() as stack:
-        working = module.Detector(
-            settings, lambda: stack.enter_context(ready(settings.home, "detector"))
-        )
         try:
-            await working.run(stop)
+            await module.Detector(
+                settings, lambda: stack.enter_context(ready(settings.home, "detector"))
+            ).run(stop)
         except module.EXPECTED as error:
             raise CliError(str(error)) from error
