@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from projections.guard import HistoryChangedError, KafkaRecord, Standing
 from projections.model import ReadModel
@@ -21,6 +21,27 @@ MANY = 3_000
 """Records behind from which reading the topic in bulk is faster than waiting for the stream."""
 
 _LONGEST_PAUSE = 5.0
+
+
+class Live(Protocol):
+    """What a worker keeps going: see `LiveProjector`."""
+
+    model: ReadModel
+
+    async def apply(self, batch: Sequence[KafkaRecord]) -> None:
+        """Let a stream's records take effect."""
+
+    async def catch_up(self, partitions: Collection[int]) -> None:
+        """Read partitions to their ends."""
+
+    async def standings(self) -> dict[int, Standing]:
+        """Where the read model stands, by partition."""
+
+    async def keep_up(self, ends: Mapping[int, int]) -> bool:
+        """Compare with the topic's ends; whether any partition was far behind."""
+
+    async def close(self) -> None:
+        """Stop."""
 
 
 class LiveProjector:

@@ -9,5 +9,8 @@ from projections.trail.apply import ACCESS, AUDIT
 
 MODELS: tuple[ReadModel, ...] = (LOOKUP, DEVICES, LINKS, AUDIT, ACCESS, ALERTS)
 
+UNHURRIED = (AUDIT, ACCESS)
+"""The large ones, which nobody waits for as for a lookup: they hold up no other."""
+
 TOPICS = tuple(dict.fromkeys(model.topic for model in MODELS))
 """The topics that they are made from."""

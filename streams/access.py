@@ -5,11 +5,11 @@ from typing import Any
 import faust
 from faust.types import StreamT, TopicT
 
-from projections.live import LiveProjector
+from projections.live import Live
 from streams.feed import UNHURRIED, feed
 
 
-def add_access(app: faust.App, records: TopicT, projector: LiveProjector) -> None:
+def add_access(app: faust.App, records: TopicT, projector: Live) -> None:
     """Add the agent to the app."""
 
     @app.agent(records, name="access")

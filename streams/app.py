@@ -4,12 +4,13 @@ Faust delivers; it is trusted with nothing else. Tables, leader election, topic 
 web server are off; offsets are committed after the rows (`streams.feed`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import faust
 
 from device_ledger.wire.topics import ACCESS, ALERTS, EVENTS
-from projections.live import LiveProjector
+from projections.live import Live
 from projections.topic import GROUP
 from streams.access import add_access
 from streams.alerts import add_alerts
@@ -23,7 +24,7 @@ SESSION_SECONDS = 8.0
 
 
 def create_app(
-    bootstrap_servers: str, name: str, data: Path, projectors: dict[str, LiveProjector]
+    bootstrap_servers: str, name: str, data: Path, projectors: Mapping[str, Live]
 ) -> faust.App:
     """The app of one worker; `name` tells it from the others and must stay its own."""
     app = faust.App(

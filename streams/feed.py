@@ -5,7 +5,7 @@ from typing import Any, cast
 from faust.streams import Stream
 from faust.types import StreamT
 
-from projections.live import LiveProjector
+from projections.live import Live
 from projections.topic import kafka_record
 
 MOST = 1_000
@@ -18,10 +18,11 @@ UNHURRIED = 0.1
 """The same where nobody waits for the next read: few large batches leave the others their time."""
 
 
-async def feed(stream: StreamT[Any], projector: LiveProjector, *, within: float = WITHIN) -> None:
+async def feed(stream: StreamT[Any], projector: Live, *, within: float = WITHIN) -> None:
     """Give a stream's records to a read model, and acknowledge each after its commit.
 
-    Never plain `take`: it acknowledges a batch also where its processing failed.
+    (Or after an unhurried one has left them to a later reading of the topic.) Never plain `take`:
+    it acknowledges a batch also where its processing failed.
     """
     try:
         async for batch in cast("Stream[Any]", stream).noack_take(MOST, within=within):

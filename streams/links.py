@@ -5,11 +5,11 @@ from typing import Any
 import faust
 from faust.types import StreamT, TopicT
 
-from projections.live import LiveProjector
+from projections.live import Live
 from streams.feed import feed
 
 
-def add_links(app: faust.App, events: TopicT, projector: LiveProjector) -> None:
+def add_links(app: faust.App, events: TopicT, projector: Live) -> None:
     """Add the agent to the app."""
 
     @app.agent(events, name="links")

@@ -12,10 +12,11 @@ from faust.types import TP
 
 from device_ledger.settings import Settings
 from projections.guard import BrokenChainError
-from projections.live import LiveProjector
-from projections.models import MODELS, TOPICS
+from projections.live import Live, LiveProjector
+from projections.models import MODELS, TOPICS, UNHURRIED
 from projections.store import StoreInUseError, open_store
 from projections.topic import KAFKA_ERRORS, DeadLetters, Reading, Topic, TopicMissingError
+from projections.unhurried import Unhurried
 from streams.app import create_app
 
 EXPECTED = (StoreInUseError, BrokenChainError, *KAFKA_ERRORS)
@@ -39,10 +40,10 @@ class Worker:
         self._brokers = settings.brokers
         self._data = settings.home / "streams"
         letters = DeadLetters(settings.brokers)
-        self._projectors = {
-            model.name: LiveProjector(model, self._store, self._topics[model.topic], letters)
-            for model in MODELS
-        }
+        self._projectors: dict[str, Live] = {}
+        for model in MODELS:
+            live = LiveProjector(model, self._store, self._topics[model.topic], letters)
+            self._projectors[model.name] = Unhurried(live) if model in UNHURRIED else live
         self._app = create_app(settings.brokers, name, self._data, self._projectors)
         self._on_ready = on_ready
         self._app.on_rebalance_complete.connect(self._begin, weak=False)
@@ -129,15 +130,17 @@ class Worker:
                 assigned[at.topic].add(at.partition)
         return dict(assigned)
 
-    def _readers_of(self, topic: str) -> list[LiveProjector]:
+    def _readers_of(self, topic: str) -> list[Live]:
         return [reader for reader in self._projectors.values() if reader.model.topic == topic]
 
     async def _commit_standings(self, assigned: Mapping[str, Collection[int]]) -> None:
         """Set the group's offsets to what the read models have seen; they may lie either way."""
         offsets = {}
         for topic, partitions in assigned.items():
-            standings = [await reader.standings() for reader in self._readers_of(topic)]
-            for partition in partitions:
+            # One that is busy stands nowhere, and reads for itself what the stream brought before.
+            told = [await reader.standings() for reader in self._readers_of(topic)]
+            standings = [standing for standing in told if standing]
+            for partition in partitions if standings else ():
                 seen = min(at[partition].next_offset for at in standings)
                 offsets[TP(topic, partition)] = seen
         consumer = cast("Consumer", self._app.consumer)
