@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -339,3 +339,32 @@ def forget_all_keys(settings: Settings) -> None:
     path: Path = settings.home / "vault" / "vault.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as sqlite:
         sqlite.execute("DELETE FROM data_keys")
+
+
+def test_no_race_writes_a_value_under_a_key_that_was_given_up(settings: Settings) -> None:
+    """Two writers where the store lets two in: links under whatever key is newest, and erasures."""
+    with opened(settings) as one, ExitStack() as stack:
+        on_postgres = bool(settings.event_store_url.get_secret_value())
+        other = stack.enter_context(opened(settings)) if on_postgres else one
+        generation = 1
+        for _ in range(40):
+            device = replace(PHONE, key_generation=generation)
+            racing = [
+                other.submit(erase(key_generation=generation), receipt()),
+                one.submit(link(device=device), receipt()),
+                other.submit(login(device=device), receipt()),
+                one.submit(unlink(device=device), receipt()),
+            ]
+            erased, linked, *_ = map(answered, racing)
+            assert linked.status in {"done", "stale"}
+            generation = int(erased.details["keyGeneration"]) + 1
+        stored = one.events.store.select_notifications(1, 10_000)
+        facts = [one.events.facts.to_domain_event(row).fact for row in stored]
+    given_up = 0
+    for fact in facts:
+        if isinstance(fact, ErasureOrdered):
+            given_up = fact.key_generation
+        assert getattr(fact, "key_generation", given_up + 1) > given_up or isinstance(
+            fact, ErasureOrdered
+        )
+    assert given_up == 40
