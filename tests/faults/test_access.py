@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 
+from device_ledger.wire.access import encode
 from device_ledger.wire.topics import ACCESS
 from tests.support.access_log import on_kafka, once, spooled
 from tests.support.events_topic import remove
@@ -102,6 +103,10 @@ async def test_lookups_go_on_while_kafka_is_away(system: System) -> None:
         await asyncio.to_thread(system.start, "broker")
         await asked.until_answered(100)
     await check(system, asked)
+
+    lines = sum(len(encode(one)) for one in await on_kafka(system.servers))
+    segments = (system.home / "kafka").rglob(f"{ACCESS}-0/*.log")
+    assert 0 < sum(one.stat().st_size for one in segments) < lines / 2
 
 
 async def test_lookups_go_on_while_kafka_hangs(system: System) -> None:

@@ -25,6 +25,10 @@ _KEPT_FOR_EVER: Final = {
     "unclean.leader.election.enable": "false",
 }
 _KEPT_FOR_AN_HOUR: Final = _KEPT_FOR_EVER | {"retention.ms": "3600000"}
+# The broker does it and not the API, whose lookups wait for it. Of the ways that every reader knows
+# without a further library it is the only one.
+_KEPT_SMALL: Final = _KEPT_FOR_EVER | {"compression.type": "gzip"}
+_SETTINGS: Final = {PROGRESS: _KEPT_FOR_AN_HOUR, ACCESS: _KEPT_SMALL}
 
 
 async def ensure_topics(
@@ -59,7 +63,7 @@ async def _ensure(
         name=name,
         num_partitions=partitions,
         replication_factor=replication_factor,
-        topic_configs=dict(_KEPT_FOR_AN_HOUR if name == PROGRESS else _KEPT_FOR_EVER),
+        topic_configs=dict(_SETTINGS.get(name, _KEPT_FOR_EVER)),
     )
     response = await admin.create_topics([topic])
     for _, code, *_ in response.topic_errors:
