@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from device_ledger.cli.errors import CliError
+from device_ledger.cli.progress import records_progress
 
 if TYPE_CHECKING:
     from device_ledger.settings import Settings
@@ -45,7 +46,7 @@ async def _rebuild(settings: Settings, which: Which) -> None:
 
     rebuilding = import_module("projections.rebuild")
     models = import_module("projections.models").MODELS
-    with _progress() as progress:
+    with records_progress() as progress:
         for model in models:
             if which.value not in {model.name, "all"}:
                 continue
@@ -60,22 +61,3 @@ async def _rebuild(settings: Settings, which: Which) -> None:
                 )
             except rebuilding.EXPECTED as error:
                 raise CliError(f"{model.name}: {error}") from error
-
-
-def _progress() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    class Rate(TextColumn):
-        def render(self, task: Any) -> Any:
-            return f"{task.speed or 0:,.0f} records/s"
-
-    return Progress(
-        TextColumn("{task.description:8}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(""),
-        TimeLeft(),
-        console=Console(stderr=True),
-    )

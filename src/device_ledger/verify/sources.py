@@ -9,8 +9,11 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CorruptRecordException
+from eventsourcing.persistence import PersistenceError
 
 from device_ledger.ledger.ledger import EventStore
+from device_ledger.ledger.stores import StoreRefusedError
+from device_ledger.settings import Settings
 from device_ledger.verify.check import DifferenceError, Line
 from device_ledger.wire import access
 from device_ledger.wire.codec import (
@@ -32,8 +35,26 @@ class SourceError(Exception):
     """A log can't be read; one line for the user."""
 
 
-def stored_events(events: EventStore) -> Iterator[Line]:
-    """All public events of an event store."""
+def events_of(settings: Settings) -> Iterator[Line]:
+    """All public events of the event store that the settings name.
+
+    Raises:
+        SourceError: there is none.
+    """
+    path = settings.home / "ledger" / "events.db"
+    if not settings.event_store_url.get_secret_value() and not path.exists():
+        raise SourceError(f"there is no event store {path}")
+    try:
+        events = EventStore.open(settings)
+    except (PersistenceError, StoreRefusedError) as error:
+        raise SourceError(f"the event store can't be read: {type(error).__name__}") from None
+    try:
+        yield from _stored(events)
+    finally:
+        events.close()
+
+
+def _stored(events: EventStore) -> Iterator[Line]:
     after = 0
     while batch := events.store.select_notifications(
         after, _ROWS, topics=EVENT_TYPES, inclusive_of_start=False
