@@ -124,7 +124,10 @@ def test_archive_and_spool_outlive_their_writers_and_the_api_only_reads_the_arch
         "relay": [],
         "streams-1": [],
         "streams-2": [],
-        "detector": [("archive", "/state/archive", False)],
+        "detector": [
+            ("archive", "/state/archive", False),
+            ("witness", "/state/witness", False),
+        ],
     }
 
 
