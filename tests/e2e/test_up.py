@@ -1,90 +1,20 @@
 """``device-ledger up``: one command, the whole circle, and nothing left behind."""
 
 import fcntl
-import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from device_ledger.broker import free_port
+from tests.support.up import Up, environment_of, running
 
 NAMES = ["broker", "api", "relay", "streams", "detector"]
-
-
-class Up:
-    """A running ``up``: its process, what it printed, and its children."""
-
-    def __init__(self, home: Path, **environment: str) -> None:
-        self.home = home
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "device_ledger", "up"],
-            env=_environment(home) | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def greeting(self) -> str:
-        """All that it prints once everything serves."""
-        assert self.process.stdout is not None
-        lines = []
-        for line in self.process.stdout:
-            lines.append(line)
-            if "/settings/devices" in line:
-                return "".join(lines)
-        raise AssertionError(self.process.communicate()[1])
-
-    def failure(self) -> tuple[int, str]:
-        """Its exit code and what it wrote to stderr."""
-        errors = self.process.communicate()[1]
-        return self.process.returncode, errors
-
-    def pid(self, name: str) -> int:
-        """ID of the child that last said that it is ready; 0 while none is."""
-        try:
-            return int(json.loads((self.home / "run" / f"{name}.ready").read_text())["pid"])
-        except FileNotFoundError:
-            return 0
-
-    def interrupt(self) -> int:
-        """Press Ctrl-C; the exit code."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait()
-
-    def wait(self, seconds: float) -> None:
-        """Wait so long, or until it ends, which must not be."""
-        with pytest.raises(subprocess.TimeoutExpired):
-            self.process.wait(seconds)
-
-
-def _environment(home: Path) -> dict[str, str]:
-    own = {key: value for key, value in os.environ.items() if "KAFKA" not in key}
-    return own | {
-        "DEVICE_LEDGER_HOME": str(home),
-        "DEVICE_LEDGER_PORT": str(free_port()),
-        "DEVICE_LEDGER_BROKER_PORT": str(free_port()),
-    }
-
-
-@contextmanager
-def running(home: Path) -> Iterator[Up]:
-    up = Up(home)
-    try:
-        yield up
-    finally:
-        if up.process.poll() is None:
-            up.interrupt()
 
 
 def token(greeting: str, kind: str) -> str:
@@ -94,12 +24,12 @@ def token(greeting: str, kind: str) -> str:
 
 
 def walk(greeting: str) -> list[tuple[int, object]]:
-    """Make the three calls that the greeting prints."""
+    """Make the calls that the greeting prints."""
     found = re.search(r"http://127\.0\.0\.1:\d+", greeting)
     assert found is not None
-    bank, merchant, user = (
+    bank, merchant, user, security = (
         {"Authorization": f"Bearer {token(greeting, kind)}"}
-        for kind in ("BANK", "MERCHANT", "USER")
+        for kind in ("BANK", "MERCHANT", "USER", "SECURITY")
     )
     link = {"customerId": "customer-1", "phrase": "blue heron at dusk", "deviceId": "phone-1"}
     with httpx.Client(base_url=found[0], timeout=30) as client:
@@ -109,10 +39,16 @@ def walk(greeting: str) -> list[tuple[int, object]]:
             "/v1/customer/device/lookup", json={"deviceId": "phone-1"}, headers=merchant | seen
         )
         listed = client.get("/settings/devices", headers=user | seen)
+        searched = client.post(
+            "/v1/security/audit/search",
+            json={"bankId": "demo-bank", "types": ["device.linked.v1"]},
+            headers=security | seen,
+        )
     return [
         (linked.status_code, linked.json()["message"]),
         (looked_up.status_code, looked_up.json()["data"]["phrase"]),
         (listed.status_code, [device["deviceId"] for device in listed.json()]),
+        (searched.status_code, [entry["customerId"] for entry in searched.json()["entries"]]),
     ]
 
 
@@ -120,6 +56,7 @@ WALKED = [
     (200, "Device linked successfully"),
     (200, "blue heron at dusk"),
     (200, ["phone-1"]),
+    (200, ["customer-1"]),
 ]
 
 
@@ -207,7 +144,7 @@ def test_a_machine_without_java_is_told_what_to_do(tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env=_environment(tmp_path) | {"PATH": "", "JAVA_HOME": ""},
+        env=environment_of(tmp_path) | {"PATH": "", "JAVA_HOME": ""},
         capture_output=True,
         text=True,
         check=False,

@@ -17,15 +17,18 @@ from device_ledger.cli.detector import detector
 from device_ledger.cli.errors import CliError, from_settings_error
 from device_ledger.cli.export import export
 from device_ledger.cli.import_ import import_file
+from device_ledger.cli.log import log
 from device_ledger.cli.rebuild import rebuild
 from device_ledger.cli.relay import relay
 from device_ledger.cli.replay import replay
+from device_ledger.cli.rules import rules
 from device_ledger.cli.simulate import HELP as SIMULATE_HELP
 from device_ledger.cli.simulate import simulate
 from device_ledger.cli.status import status
 from device_ledger.cli.streams import streams
 from device_ledger.cli.token import token
 from device_ledger.cli.up import up
+from device_ledger.cli.verify import verify
 from device_ledger.tether import watch_supervisor
 
 
@@ -77,7 +80,7 @@ def device_ledger(
     """A registry of banks' customer devices: every change is an event, on Kafka and for ever.
 
     To try it: `device-ledger up` starts everything on this machine and prints an address,
-    tokens and three calls to make. For deployment each process is a command of its own:
+    tokens and calls to make. For deployment each process is a command of its own:
     `broker`, `api`, `relay`, `streams`, `detector`.
     """
     watch_supervisor()
@@ -91,6 +94,9 @@ app.command()(relay)
 app.command()(streams)
 app.command()(detector)
 app.command()(replay)
+app.add_typer(rules, name="rules")
+app.command()(verify)
+app.add_typer(log, name="log")
 app.command()(rebuild)
 app.command()(status)
 app.command()(token)
