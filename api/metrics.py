@@ -41,17 +41,12 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-        self._access_records = Counter(
-            "device_ledger_access_records",
-            "Access records kept, by where.",
-            ("place",),
-            registry=self._registry,
-        )
-        self._access_flushes = Counter(
-            "device_ledger_access_flushes",
-            "Flushes of access records, by where they were kept.",
-            ("place",),
-            registry=self._registry,
+        self._access_records, self._access_flushes = (
+            Counter(f"device_ledger_access_{what}", told, ("place",), registry=self._registry)
+            for what, told in (
+                ("records", "Access records kept, by where."),
+                ("flushes", "Flushes of access records, by where they were kept."),
+            )
         )
         self._spool_bytes = Gauge(
             "device_ledger_access_spool_bytes",
