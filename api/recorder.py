@@ -45,6 +45,7 @@ class Recorder:
         self._wanted = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._lost = asyncio.Event()
+        self._sent = 0
 
     @property
     def is_whole(self) -> bool:
@@ -152,10 +153,13 @@ class Recorder:
     async def _drain(self, producer: AIOKafkaProducer) -> None:
         """Send what is spooled; Kafka is used for new records from its first acknowledgement on."""
         while (segment := await asyncio.to_thread(self._spool.oldest)) is not None:
-            for value in _joined(await asyncio.to_thread(values_of, segment)):
+            values = _joined(await asyncio.to_thread(values_of, segment))
+            for value in values[self._sent :]:
                 await _send(producer, value)
+                self._sent += 1
                 self._use(producer)
             await asyncio.to_thread(self._spool.remove, segment)
+            self._sent = 0
         self._use(producer)
 
     def _use(self, producer: AIOKafkaProducer) -> None:

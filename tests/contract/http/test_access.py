@@ -6,16 +6,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 import jwt
 import orjson
 import pytest
 from jsonschema import Draft202012Validator
 
-from api.metrics import Metrics
-from api.recorder import open_recorder
-from api.spool import open_spool
-from device_ledger.broker import free_port
 from device_ledger.issuer import EmbeddedIssuer
 from device_ledger.settings import DEV_ISSUER, Settings
 from device_ledger.wire.access import AccessRecord, encode
@@ -280,50 +275,3 @@ async def test_many_records_of_a_request_are_kept_at_once(api: Installation) -> 
         "flushes_total": 0,
         "spool_bytes": 0,
     }
-
-
-@pytest.fixture
-async def alone(tmp_path: Path) -> AsyncIterator[Installation]:
-    """The API where no Kafka is, with a spool for few records."""
-    settings = Settings(
-        home=tmp_path, embedded_issuer=True, broker_port=free_port(), access_spool_bytes=2_000
-    )
-    async with serving(settings) as installation:
-        yield installation
-
-
-async def test_a_full_spool_answers_503_and_nothing_is_answered_without_its_record(
-    alone: Installation,
-) -> None:
-    calls = [("POST", LOOKUP, alone.merchant()), ("GET", LIST, alone.bank()), ("GET", LIST, {})]
-    answers: list[httpx.Response] = []
-    for number in range(12):
-        method, path, headers = calls[number % 3]
-        body = LINK_ID if method == "POST" else None
-        marked = headers | {"X-Request-ID": f"call-{number}"}
-        answers.append(await alone.client.request(method, path, json=body, headers=marked))
-    kept = [f"call-{number}" for number, one in enumerate(answers) if one.status_code != 503]
-    assert [one.data["requestId"] for one in spooled(alone.settings.home)] == kept
-    assert kept[:3] == ["call-0", "call-1", "call-2"]
-    refused = answers[-1]
-    message = "The service is not available right now; try again"
-    assert (refused.status_code, refused.json()) == (
-        503,
-        {"statusCode": 503, "success": False, "message": message},
-    )
-    assert refused.headers["Retry-After"] == "1"
-    assert "access-log" in (await alone.client.get("/readyz")).json()["down"]
-
-
-async def test_what_one_process_spooled_the_next_sends(
-    alone: Installation, tmp_path: Path, kafka: str
-) -> None:
-    await make_topics(kafka, 1, ACCESS)
-    await alone.client.post(LOOKUP, json=LINK_ID, headers=alone.merchant())
-    [kept] = spooled(tmp_path)
-    alone.services.recorder._spool.close()
-    with open_spool(tmp_path, 2_000) as spool:
-        async with open_recorder(kafka, spool, Metrics()) as recorder:
-            await until_sent(recorder)
-    assert await on_kafka(kafka, kept.source) == [kept]
-    assert spooled(tmp_path) == []
