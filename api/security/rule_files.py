@@ -13,6 +13,7 @@ from api.errors import TRY_AGAIN, Refusal
 RULE_TEXT_MAX: Final = 32_768
 RULES_MAX: Final = 100
 CHECK_SECONDS: Final = 30.0
+CHECKS_MAX: Final = 10
 _CHECKS_AT_ONCE: Final = 2
 _MESSAGE_MAX: Final = 500
 
@@ -37,20 +38,32 @@ class RuleChecker:
 
     def __init__(self) -> None:
         self._room = asyncio.Semaphore(_CHECKS_AT_ONCE)
+        self._asked = 0
 
     async def check(self, rules: Mapping[str, str]) -> None:
         """Return where these texts, by file name, are rules.
 
         Raises:
-            Refusal: 400, one is not, and the message says which and where; 503, no time.
+            Refusal: 400, one is not, and the message says which and where; 429, too many are
+                being checked; 503, they can't be.
         """
+        if self._asked >= CHECKS_MAX:
+            words = "Too many rules are being checked; try again"
+            raise Refusal(429, "too-many-replays", words, {"Retry-After": "5"})
+        self._asked += 1
+        try:
+            wrong = await self._wrong(rules)
+        finally:
+            self._asked -= 1
+        if wrong:
+            raise Refusal(400, "bad-rule", wrong[:_MESSAGE_MAX], field="ruleFiles")
+
+    async def _wrong(self, rules: Mapping[str, str]) -> str:
         async with self._room:
             with tempfile.TemporaryDirectory() as folder:
                 for name, text in rules.items():
                     (Path(folder) / name).write_text(text, encoding="utf-8")
-                wrong = await _checked(folder)
-        if wrong:
-            raise Refusal(400, "bad-rule", wrong[:_MESSAGE_MAX], field="ruleFiles")
+                return await _checked(folder)
 
 
 async def _checked(folder: str) -> str:

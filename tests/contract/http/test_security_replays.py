@@ -1,11 +1,13 @@
 """Rules are replayed over the history: started, watched, listed and cancelled."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.security.replays import WAITING_MAX
+from api.security.rule_files import CHECKS_MAX
 from device_ledger.wire import access
 from tests.support.access_log import spooled
 from tests.support.installation import Installation
@@ -189,3 +191,11 @@ async def test_a_bad_question_is_refused(
     response = await start(api, **asked)
     assert (response.status_code, response.json()["code"]) == (400, code)
     assert field in {None, response.json().get("field")}
+
+
+async def test_only_so_many_rules_are_checked_at_once(api: Installation) -> None:
+    answers = await asyncio.gather(
+        *(start(api, ruleFiles=[RULE_FILE | {"text": "title: x"}]) for _ in range(CHECKS_MAX + 2))
+    )
+    codes = [one.json()["code"] for one in answers]
+    assert (codes.count("bad-rule"), codes.count("too-many-replays")) == (CHECKS_MAX, 2)

@@ -14,6 +14,7 @@ from api.security import alert_stream
 from api.security.services import STREAMS_OF_CALLER_MAX
 from device_ledger.cli.api import SERVER
 from device_ledger.wire import access
+from tests.contract.http.conftest import ON_BOTH
 from tests.support.access_log import spooled
 from tests.support.installation import Installation
 from tests.support.trail import Trail
@@ -73,6 +74,7 @@ async def following(
         yield events
 
 
+@ON_BOTH
 async def test_an_alert_is_told_when_it_is_raised(trail: Trail, client: httpx.AsyncClient) -> None:
     await trail.alert("device-farm", "0", bankId="bank-1")
     async with following(client, trail.api.token("security")) as events:
