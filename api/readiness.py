@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from aiokafka.conn import collect_hosts
+
 Check = Callable[[], Awaitable[bool]]
 CHECK_SECONDS: Final = 2.0
+CONNECT_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,17 @@ def in_thread(look: Callable[[], object]) -> Check:
         return True
 
     return check
+
+
+async def kafka_answers(brokers: str) -> bool:
+    """Whether one of the brokers (``host:port`` by commas) takes connections."""
+    for host, port, _ in collect_hosts(brokers):
+        with suppress(OSError):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            return True
+    return False
 
 
 async def _away(checks: Mapping[str, Check]) -> list[str]:

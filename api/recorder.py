@@ -11,14 +11,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.conn import collect_hosts
 from aiokafka.errors import ProducerClosed
 
 from api.metrics import Metrics
+from api.readiness import kafka_answers
 from api.spool import Spool, SpoolError, values_of
 from device_ledger.wire.access import NDJSON_HEADER, join
 from device_ledger.wire.topics import ACCESS
@@ -133,7 +133,7 @@ class Recorder:
     async def _connected(self) -> AIOKafkaProducer | None:
         """A producer that knows the topic; nothing where Kafka or the topic isn't there."""
         # First without the library, which logs each attempt as an error.
-        if not await _answers(self._brokers):
+        if not await kafka_answers(self._brokers):
             return None
         producer = AIOKafkaProducer(
             bootstrap_servers=self._brokers, enable_idempotence=True, acks="all"
@@ -178,17 +178,6 @@ async def open_recorder(brokers: str, spool: Spool, metrics: Metrics) -> AsyncIt
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _answers(brokers: str) -> bool:
-    """Whether one of the brokers takes connections."""
-    for host, port, _ in collect_hosts(brokers):
-        with suppress(OSError):
-            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-                _, writer = await asyncio.open_connection(host, port)
-            writer.close()
-            return True
-    return False
 
 
 async def _send(producer: AIOKafkaProducer, value: bytes) -> None:

@@ -1,6 +1,5 @@
 """What the routes work with: opened once by ``create_app``, handed to them through the app."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from api.metrics import Metrics
 from api.oidc import EmbeddedKeys, KeySource, OidcKeys
 from api.position import PositionCodec
 from api.rates import Quota
-from api.readiness import Check, Readiness, in_thread
+from api.readiness import Check, Readiness, in_thread, kafka_answers
 from api.recorder import Recorder, open_recorder
 from api.security.services import SecurityServices, open_security
 from api.spool import Spool, open_spool
@@ -168,10 +167,7 @@ def _readiness(
     settings: Settings, ledger: Ledger, models: ReadModels, recorder: Recorder
 ) -> Readiness:
     async def kafka() -> bool:
-        host, _, port = settings.brokers.split(",")[0].rpartition(":")
-        _, writer = await asyncio.open_connection(host, int(port))
-        writer.close()
-        return True
+        return await kafka_answers(settings.brokers)
 
     def read_model(name: str) -> Check:
         async def is_readable() -> bool:

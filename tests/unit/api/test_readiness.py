@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from api import readiness
-from api.readiness import Check, Readiness, State, in_thread
+from api.readiness import Check, Readiness, State, in_thread, kafka_answers
+from device_ledger.broker import free_port
 
 
 def part(name: str, up: set[str]) -> Check:
@@ -43,6 +44,13 @@ async def test_a_part_that_fails_or_hangs_is_not_up(monkeypatch: pytest.MonkeyPa
 
     found = Readiness({"fails": fails, "hangs": hangs}, {})
     assert await found.state() == State(["fails", "hangs"], [])
+
+
+async def test_kafka_answers_where_one_of_its_brokers_does() -> None:
+    async with await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0) as broker:
+        port = broker.sockets[0].getsockname()[1]
+        assert await kafka_answers(f"127.0.0.1:{free_port()},127.0.0.1:{port}") is True
+    assert await kafka_answers(f"127.0.0.1:{port}") is False
 
 
 async def test_a_look_that_hangs_is_not_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
