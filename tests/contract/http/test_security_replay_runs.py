@@ -1,5 +1,6 @@
 """The processes that run replays: what they get, how they end, and what outlives a restart."""
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -155,3 +156,34 @@ async def test_too_large_a_result_is_told_as_such(
     assert (ended.state, (replay.run / "result.json").exists()) == ("failed", False)
     assert ended.reason is not None
     assert "more alerts than a result may hold" in ended.reason
+
+
+@QUICK
+async def test_what_another_process_runs_is_left_to_it(tmp_path: Path) -> None:
+    files = replay_files.ReplayFiles(tmp_path / "replays")
+    asked = replay_files.Asked("dev-security", DAY["from"], DAY["from"], DAY["to"], None, ["r"])
+    theirs = files.create(replay_files.new_id(), asked, {"r.yml": "title: r"})
+    theirs = theirs.become(Standing("running", 1, DAY["from"]))
+    with (theirs.folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        async with serving(Settings(home=tmp_path, embedded_issuer=True)) as api:
+            ours = (await start(api)).json()["id"]
+            await until(api, ours, "done")
+            told = await look(api, theirs.id)
+            assert (told["state"], theirs.run.exists()) == ("running", False)
+
+
+@WAITING
+@QUICK
+async def test_a_cancellation_that_another_process_takes_ends_the_child(api: Installation) -> None:
+    replay = (await start(api)).json()["id"]
+    await until(api, replay, "running")
+    found = replay_files.ReplayFiles(api.settings.home / "replays").find(replay)
+    assert found is not None
+    found.cancel()
+
+    async def has_ended() -> bool:
+        return (await look(api, replay))["endedAt"] is not None
+
+    await come_true(has_ended)
+    assert ((await look(api, replay))["state"], children(api.settings.home)) == ("cancelled", [])
