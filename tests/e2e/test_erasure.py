@@ -78,6 +78,7 @@ async def test_what_is_left_of_an_erased_customer_opens_nowhere(
         json.loads(record.value or b"") for record in await records_of(system.servers, EVENTS)
     ]
     system.stop("detector", "streams", "relay", "api")
+    check_the_proofs(system, len(published))
     opened = open_all(system, published)
     assert opened == {(OTHERS_DEVICE, "deviceId"), (OTHERS_PHRASE, "phrase")}
     assert vault_rows(system, CUSTOMER) == [
@@ -157,6 +158,14 @@ def check_export(system: System, file: Path) -> None:
     ]
     accesses = [line["type"] for line in lines if line["log"] == "access"]
     assert (accesses.count("customer.erased.v1"), "device.looked_up.v1" in accesses) == (2, True)
+
+
+def check_the_proofs(system: System, events: int) -> None:
+    """History with the erasure in it is what the relay signed, on the topic and in the store."""
+    for source in ("topic", "store"):
+        done = system.run("verify", "--source", source)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode().startswith(f"Whole: {events} records")
 
 
 def open_all(system: System, published: list[dict[str, Any]]) -> set[tuple[str, str]]:
