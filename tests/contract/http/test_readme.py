@@ -20,8 +20,9 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def calls() -> list[tuple[str, str]]:
-    """Each curl command of the README, and the line that it prints."""
-    lines = README.splitlines()
+    """Each curl command of the README's first walk, and the line that it prints."""
+    walk, _, _ = README.partition("## For a bank's engineer")
+    lines = walk.splitlines()
     return [
         (line.removeprefix("$ "), lines[number + 1])
         for number, line in enumerate(lines)
