@@ -2,13 +2,13 @@
 
 A page costs the same at any depth. Each index begins with what a search names and ends with the
 order of the trail; where a search leaves out a column in between that has few values (a type, an
-outcome), each value is one branch of the query, limited by itself, and the branches are merged.
+outcome), each value is one branch of the query, and the branches are merged.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from device_ledger.wire.access import ACCESS_TYPES
 from device_ledger.wire.events import COMMAND_REFUSED, EVENT_TYPES
@@ -83,7 +83,9 @@ async def search(
     found: list[Entry] = []
     positions = []
     for model in (AUDIT, ACCESS):
-        statement = statement_of(model, filtered, newest_first, after, limit)
+        statement = statement_of(
+            models.engine, model, filtered, newest_first=newest_first, after=after, limit=limit
+        )
         shown = await models.read(model.name, *statement, slow=True)
         found += [Entry._make(row) for rows in shown.value for row in rows]
         positions.append(shown.position)
@@ -109,8 +111,10 @@ async def entries(
 
 
 def statement_of(
+    engine: Literal["sqlite", "postgresql"],
     model: ReadModel,
     filtered: TrailFilter,
+    *,
     newest_first: bool,
     after: Place | None,
     limit: int,
@@ -132,16 +136,23 @@ def statement_of(
         values |= {names[column]: value for column, value in equal.items()}
         conditions = [f"{column} = :{name}" for column, name in names.items()]
         conditions += _others(filtered, equal, values)
-        branches.append(
-            f"SELECT * FROM (SELECT ref, at, seq FROM trail WHERE {' AND '.join(conditions)}"
+        branch = (
+            f"SELECT ref, at, seq FROM trail WHERE {' AND '.join(conditions)}"
             " AND (at, seq, ref) > (:low_at, :low_seq, :low_ref)"
             " AND (at, seq, ref) < (:high_at, :high_seq, :high_ref)"
-            f" {order} LIMIT :most) AS branch_{number}"
         )
+        if engine == "postgresql":
+            # It merges only what is limited by itself; SQLite only what is not.
+            branch = f"SELECT * FROM ({branch} {order} LIMIT :most) AS branch_{number}"
+        branches.append(branch)
     if not branches:
         return []
-    merged = f"SELECT ref FROM ({' UNION ALL '.join(branches)}) AS merged {order} LIMIT :most"
-    return [(f"SELECT {_COLUMNS} FROM trail WHERE ref IN ({merged}) {order}", values)]
+    # Each branch is in order by its index, so the databases merge them, and stop at the limit.
+    merged = f"{' UNION ALL '.join(branches)} {order} LIMIT :most"
+    text = (
+        f"SELECT {_COLUMNS} FROM trail WHERE ref IN (SELECT ref FROM ({merged}) AS merged) {order}"
+    )
+    return [(text, values)]
 
 
 def _bounds(filtered: TrailFilter, newest_first: bool, after: Place | None) -> tuple[Place, Place]:

@@ -3,13 +3,16 @@
 import sqlite3
 from collections.abc import AsyncIterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from device_ledger.wire import access, events
 from device_ledger.wire.trail import Entry, entry_of_access, entry_of_event
 from projections.model import ReadModel
+from projections.postgres_reader import _translated as _translated_for_postgres
 from projections.readers import ReadModels, open_read_models
 from projections.sqlite_reader import _translated, _values
 from projections.trail.apply import ACCESS, AUDIT
@@ -199,14 +202,40 @@ def connected(model: ReadModel, rows: list[Entry]) -> sqlite3.Connection:
 def test_each_search_has_an_index_that_ends_with_the_trails_order(
     filtered: TrailFilter, index: str, led_by: str, newest_first: bool
 ) -> None:
-    [(text, values)] = statement_of(AUDIT, filtered, newest_first, None, 10)
-    plan = connected(AUDIT, []).execute(f"EXPLAIN QUERY PLAN {_translated(text)}", _values(values))
-    looks = {detail.replace("COVERING ", "") for *_, detail in plan if " trail " in detail}
+    [(text, values)] = statement_of(
+        "sqlite", AUDIT, filtered, newest_first=newest_first, after=None, limit=10
+    )
+    explained = connected(AUDIT, []).execute(
+        f"EXPLAIN QUERY PLAN {_translated(text)}", _values(values)
+    )
+    plan = [detail for *_, detail in explained]
+    looks = {detail.replace("COVERING ", "") for detail in plan if " trail " in detail}
     between = "(at,seq,ref)>(?,?,?) AND (at,seq,ref)<(?,?,?)"
     assert looks == {
         f"SEARCH trail USING INDEX trail_by_{index} ({led_by} AND {between})",
         "SEARCH trail USING INDEX sqlite_autoindex_trail_1 (ref=?)",
     }
+    # The page itself is sorted, and nothing before it: branches are merged.
+    assert plan.count("USE TEMP B-TREE FOR ORDER BY") == 1
+
+
+async def test_postgresql_merges_the_branches_too(postgres_database: str, tmp_path: Path) -> None:
+    projecting = Projecting(postgres_database, tmp_path)
+    projecting.topic.batch = 3_000
+    told = [sample.login_seen(number + 1, customerId="c", userId="u") for number in range(3_000)]
+    await projecting.show(AUDIT, *sample.on_partitions(told, PARTITIONS))
+    generation = projecting.store.live(AUDIT)
+    assert generation is not None
+    with psycopg.connect(postgres_database) as connection:
+        connection.execute(f"SET search_path = {generation}; ANALYZE trail")
+        of_actor = TrailFilter(bank_id=sample.BANK, actor="bank-service")
+        for filtered, branches in ((TrailFilter(), 7), (of_actor, 2)):
+            [(text, values)] = statement_of(
+                "postgresql", AUDIT, filtered, newest_first=True, after=None, limit=20
+            )
+            explain = f"EXPLAIN {_translated_for_postgres(text, generation)}"
+            plan = "\n".join(line for (line,) in connection.execute(explain, values))
+            assert (plan.count("Merge Append"), plan.count("Index Only Scan")) == (1, branches)
 
 
 def many(count: int) -> list[Entry]:
@@ -221,7 +250,9 @@ def many(count: int) -> list[Entry]:
 
 def steps(connection: sqlite3.Connection, filtered: TrailFilter, after: Place | None) -> int:
     """The instructions that SQLite executes for a page."""
-    [(text, values)] = statement_of(AUDIT, filtered, True, after, 20)
+    [(text, values)] = statement_of(
+        "sqlite", AUDIT, filtered, newest_first=True, after=after, limit=20
+    )
     counted = 0
 
     def count() -> int:
