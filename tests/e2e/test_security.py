@@ -9,6 +9,7 @@ import httpx
 import orjson
 import pytest
 
+from device_ledger.broker import free_port
 from tests.support.system import System
 
 SECURITY = "/v1/security"
@@ -47,6 +48,18 @@ async def next_alert(lines: AsyncIterator[str]) -> dict[str, Any]:
     raise EOFError
 
 
+async def until(
+    client: httpx.AsyncClient, place: str, officer: dict[str, str], *states: str
+) -> dict[str, Any]:
+    """A replay, once it is in one of these states; nobody tells of it."""
+    async with asyncio.timeout(120):
+        while True:
+            told: dict[str, Any] = (await client.get(place, headers=officer)).json()
+            if told["state"] in states:
+                return told
+            await asyncio.sleep(0.1)
+
+
 async def replayed(
     client: httpx.AsyncClient, officer: dict[str, str], **asked: Any
 ) -> dict[str, Any]:
@@ -54,12 +67,7 @@ async def replayed(
     body = {"from": LONG_AGO, "to": FAR_AHEAD} | asked
     started = await client.post(f"{SECURITY}/replays", json=body, headers=officer)
     assert started.status_code == 202, started.text
-    async with asyncio.timeout(120):
-        while True:
-            told = (await client.get(started.headers["Location"], headers=officer)).json()
-            if told["state"] in {"done", "failed"}:
-                break
-            await asyncio.sleep(0.2)
+    told = await until(client, started.headers["Location"], officer, "done", "failed")
     assert told["state"] == "done", told
     result: dict[str, Any] = told["result"]
     return result
@@ -115,3 +123,22 @@ async def test_an_alert_is_followed_from_the_stream_to_its_acknowledgement(syste
         assert kept == told.json()["acknowledged"]
         replays = (await client.get(f"{SECURITY}/replays", headers=officer)).json()["replays"]
         assert {one["state"] for one in replays} == {"done"}
+
+
+async def test_a_replay_that_a_killed_api_leaves_is_run_again_by_the_next(tmp_path: Path) -> None:
+    with System(tmp_path, f"127.0.0.1:{free_port()}") as system:
+        officer = system.token("security")
+        system.start("api")
+        async with system.client() as client:
+            body = {"from": LONG_AGO, "to": FAR_AHEAD}
+            started = await client.post(f"{SECURITY}/replays", json=body, headers=officer)
+            place = started.headers["Location"]
+            await until(client, place, officer, "running")
+            system.kill("api")
+        system.start("api")
+        async with system.client() as client:
+            told = await until(client, place, officer, "failed")
+        [folder] = (tmp_path / "replays").iterdir()
+        assert sorted(one.name for one in folder.glob("run-*")) == ["run-1", "run-2"]
+        # Without an archive there is nothing to replay, and that is what is told.
+        assert told["reason"] == "there is no archive yet: `device-ledger detector` writes it"
