@@ -31,6 +31,8 @@ for name in bank_client_secret merchant_client_secret user_password; do
 done
 make master_key key
 make token_key key
+make log_key key
 
 echo "deploy/secrets holds the keys of all data: without master_key and token_key nothing that"
-echo "was sealed can be opened again. Keep a copy, apart from the backups of the databases."
+echo "was sealed can be opened again, without log_key the logs go on with another signature."
+echo "Keep a copy, apart from the backups of the databases."

@@ -87,7 +87,7 @@ def test_every_service_has_a_health_check_and_waits_for_healthy_ones(
             assert needed["condition"] == "service_healthy"
 
 
-def test_only_the_api_holds_keys_and_each_reaches_only_the_stores_it_needs(
+def test_only_the_api_holds_keys_of_data_and_each_reaches_only_the_stores_it_needs(
     services: dict[str, Any],
 ) -> None:
     held = {
@@ -98,8 +98,11 @@ def test_only_the_api_holds_keys_and_each_reaches_only_the_stores_it_needs(
         if service in OURS
     }
     assert held == {
-        "api": {"event_store_url", "read_models_url", "vault_url", "master_key", "token_key"},
-        "relay": {"event_store_url"},
+        "api": {
+            *("event_store_url", "read_models_url", "vault_url"),
+            *("master_key", "token_key", "log_key"),
+        },
+        "relay": {"event_store_url", "log_key"},
         "streams-1": {"read_models_url"},
         "streams-2": {"read_models_url"},
         "detector": set(),
