@@ -109,7 +109,7 @@ def test_only_the_api_holds_keys_of_data_and_each_reaches_only_the_stores_it_nee
     }
 
 
-def test_archive_and_spool_outlive_their_writers_and_the_api_only_reads_the_archive(
+def test_what_lies_below_the_home_outlives_its_writers_and_the_api_only_reads_the_archive(
     services: dict[str, Any],
 ) -> None:
     mounted = {
@@ -122,6 +122,7 @@ def test_archive_and_spool_outlive_their_writers_and_the_api_only_reads_the_arch
     assert mounted == {
         "api": [
             ("archive", "/state/archive", True),
+            ("replays", "/state/replays", False),
             ("access-spool", "/state/access-spool", False),
         ],
         "relay": [],
