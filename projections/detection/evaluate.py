@@ -67,7 +67,8 @@ def evaluate(
     have a time zone. Temporary tables of its own are made there and dropped again.
 
     Raises:
-        duckdb.Error: the relation can't be read, or the memory or spill space does not suffice.
+        duckdb.Error: the relation can't be read, the memory or spill space does not suffice, or
+            there are more than 100,000 alerts.
     """
     rows = Run(connection).alerts(rule.plan, after, through)
     groups = rule.plan.groups if isinstance(rule.plan, Windowed) else ()
@@ -87,7 +88,7 @@ def _alert(rule: Rule, groups: Sequence[str], row: Any) -> FoundAlert:
         first_at=text_of(first),
         completed_by=ref,
         group=group,
-        evidence=tuple(one["ref"] for one in reversed(newest)),
+        evidence=tuple(newest),
         evidence_count=count,
         bank_id=bank,
         device_token=device,

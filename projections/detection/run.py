@@ -14,8 +14,14 @@ from projections.detection.sql import CARRIED, NOTHING, Groups, Scan, carried, f
 
 TICK: Final = timedelta(minutes=1)
 """A range up to this long is a live one: it is worth asking first whom it touches."""
+ALERTS_MAX: Final = 100_000
+"""Alerts that one evaluation gives at most."""
 NAMED_MAX: Final = 500
 """Groups up to this many are looked up by name."""
+
+
+class TooManyAlertsError(duckdb.Error):
+    """A rule gives more alerts in a range than anybody reads: it is too wide."""
 
 
 def _each(matching: Matching) -> Windowed:
@@ -53,7 +59,12 @@ class Run:
     ) -> list[tuple[Any, ...]]:
         """The plan's alerts with ``after < at <= through`` in their order: time (milliseconds
         since the epoch), ``seq``, ``ref``, the groups, and of the evidence its size, first time,
-        newest references, and the fields of ``CARRIED``."""
+        newest references in order, and the fields of ``CARRIED``.
+
+        Raises:
+            TooManyAlertsError: there are more than ``ALERTS_MAX``.
+            duckdb.Error: the relation can't be read, or memory or spill space does not suffice.
+        """
         node = plan if isinstance(plan, Windowed) else _each(plan)
         try:
             return self._told(self._found(node, after, through))
@@ -125,17 +136,23 @@ class Run:
         """The alerts in their order, each with what its evidence says."""
         if not found.count:
             return []
+        if found.count > ALERTS_MAX:
+            raise TooManyAlertsError(f"{found.count} alerts, {ALERTS_MAX} at once are the most")
         alike = ", ".join(
             f"CASE WHEN count(e.c_{name}) = count(*) AND min(e.c_{name}) = max(e.c_{name}) "
             f"THEN min(e.c_{name}) END"
             for name in CARRIED
         )
-        keys = ["t", "seq", "ref", *_groups(found.node)]
-        of_each = ", ".join(f"a.{key}" for key in keys)
+        of_each = ", ".join(f"a.{key}" for key in ["t", "seq", "ref", *_groups(found.node)])
+        # A window function spills where a list of the newest of each group would not.
+        numbered = (
+            "SELECT *, row_number() OVER (PARTITION BY id ORDER BY t DESC, seq DESC, ref DESC) "
+            f"AS n FROM ({self._evidence(found)})"
+        )
         return self._rows(
             f"SELECT {of_each}, count(*), min(e.t), "
-            f"max({{'t': e.t, 'seq': e.seq, 'ref': e.ref}}, {EVIDENCE_MAX}), {alike} "
-            f"FROM {found.table} a JOIN ({self._evidence(found)}) e ON e.id = a.id "
+            f"list(e.ref ORDER BY e.n DESC) FILTER (e.n <= {EVIDENCE_MAX}), {alike} "
+            f"FROM {found.table} a JOIN ({numbered}) e ON e.id = a.id "
             f"GROUP BY {of_each} ORDER BY {of_each}"
         )
 
