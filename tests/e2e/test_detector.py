@@ -185,6 +185,7 @@ async def test_a_rule_that_is_dropped_in_counts_from_then_on(tmp_path: Path) -> 
     async with running(tmp_path / "home", rules) as (system, client):
         for number in range(LINKS_EACH):
             await link(system, client, number)
+        await until_raised(system, 1)
         (rules / "broken.yml").write_text("title: nothing")
         write_rules(rules, links=LINKS)
 
@@ -198,7 +199,12 @@ async def test_a_rule_that_is_dropped_in_counts_from_then_on(tmp_path: Path) -> 
         for number in range(LINKS_EACH, 2 * LINKS_EACH):
             await link(system, client, number)
         found = await until_raised(system, 3)
-        assert Counter(one.data["rule"] for one in found) == {"other": 2, "links": 1}
+        told = [(one.data["rule"], one.data["customerId"]) for one in found]
+        assert Counter(told) == {
+            ("other", "customer-0"): 1,
+            ("other", "customer-1"): 1,
+            ("links", "customer-1"): 1,
+        }
 
 
 async def test_a_record_that_comes_too_late_is_named_and_found_by_a_replay(
