@@ -101,5 +101,7 @@ def test_every_option_that_the_pages_name_is_there() -> None:
     for page in PAGES:
         for name, rest in re.findall(r"device-ledger ([a-z]+)([^`\n|)]*)", page.read_text()):
             command = click.commands[name]  # type: ignore[attr-defined]
-            known = {option for it in command.params for option in it.opts + it.secondary_opts}
+            group = getattr(command, "commands", {}).values()
+            params = [it for one in (command, *group) for it in one.params]
+            known = {option for it in params for option in it.opts + it.secondary_opts}
             assert set(re.findall(r"--[a-z-]+", rest)) - known == set(), (page.name, name)
