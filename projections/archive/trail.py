@@ -116,6 +116,19 @@ class Trail:
         )
         return bool(found)
 
+    def has_any(self, after: str, through: str, predicates: Sequence[str]) -> bool:
+        """Whether ``trail`` may have lines recorded after ``after`` up to ``through`` of which one
+        of these (SQL over its columns) is true. No file is read to find out."""
+        if after < self._held_after:
+            return True
+        [found] = self._one(
+            'SELECT count(*) FROM (SELECT 1 FROM tail WHERE "at" > ? AND "at" <= ?'
+            f" AND ({' OR '.join(f'({one})' for one in predicates)}) LIMIT 1)",
+            moment(after),
+            moment(through),
+        )
+        return bool(found)
+
     def recorded_by(self, log: str, at: str, since: Mapping[int, int]) -> list[str]:
         """The references of a log's archived lines recorded at or before a time, of those that
         lay on its topic from these offsets on."""

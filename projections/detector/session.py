@@ -14,6 +14,7 @@ from projections.archive.reader import text
 from projections.archive.rows import ArchiveRow
 from projections.archive.tail import Tail
 from projections.detection.evaluate import FoundAlert, evaluate
+from projections.detection.plan import Matching, OfAlerts, Windowed
 from projections.detection.rules import Rule
 from projections.detector.feed import Arrived
 from projections.detector.state import State
@@ -153,6 +154,8 @@ class Session:
     def _evaluate(self, rules: Sequence[Rule], after: str, through: str) -> list[FoundAlert]:
         found: list[FoundAlert] = []
         for rule in rules:
+            if not self._tail.trail.has_any(after, through, predicates(rule.plan)):
+                continue
             since = text(_moment(after) - rule.lookback)
             self._tail.trail.show(since, through)
             try:
@@ -195,6 +198,16 @@ class Session:
         } | dict(self._book.failing)
         self._state = replace(self._state, rules=names, failing=failing)
         await finish_in_thread(self._save_state, self._state)
+
+
+def predicates(node: Matching | Windowed) -> list[str]:
+    """What an entry must be one of to have a part in the node's alerts, as SQL over the trail."""
+    if isinstance(node, Matching):
+        return [node.predicate]
+    inner = (
+        source.node if isinstance(source, OfAlerts) else source.matching for source in node.sources
+    )
+    return [predicate for one in inner for predicate in predicates(one)]
 
 
 def _slices(after: str, through: str) -> Iterator[tuple[str, str]]:

@@ -16,42 +16,42 @@ if TYPE_CHECKING:
     from device_ledger.settings import Settings
 
 
+From = Annotated[str, typer.Option("--from", help=f"The first moment: {TIMES_HELP}.")]
+To = Annotated[str, typer.Option("--to", help="The moment before which it ends, as --from.")]
+Rules = Annotated[
+    list[Path] | None, typer.Option(help="Rule file, or directory of some; may come repeatedly.")
+]
+Bank = Annotated[
+    str | None, typer.Option(help="Replay what is of one bank only, as its own officers see.")
+]
+Archive = Annotated[
+    Path | None, typer.Option(help="An archive to replay without Kafka, with nothing to compare.")
+]
+Follow = Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")]
+Json = Annotated[Path | None, typer.Option(help="File to write the whole result to, as JSON.")]
+ProgressFile = Annotated[
+    Path | None, typer.Option(help="File that always holds the progress, as JSON.")
+]
+
+
 def replay(
     *,
-    start: Annotated[str, typer.Option("--from", help=f"The first moment: {TIMES_HELP}.")],
-    end: Annotated[
-        str, typer.Option("--to", help="The moment before which it ends, in the same words.")
-    ] = "now",
-    rules: Annotated[
-        list[Path] | None,
-        typer.Option(help="Rule file, or directory of some; several times for several."),
-    ] = None,
-    bank: Annotated[
-        str | None, typer.Option(help="Replay what is of one bank only, as its own officers see.")
-    ] = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option(help="An archive to replay without Kafka, and with nothing to compare."),
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")
-    ] = False,
-    json: Annotated[
-        Path | None, typer.Option(help="File to write the whole result to, as JSON.")
-    ] = None,
-    progress_file: Annotated[
-        Path | None, typer.Option(help="File that always holds the progress, as JSON.")
-    ] = None,
+    start: From,
+    end: To = "now",
+    rules: Rules = None,
+    bank: Bank = None,
+    archive: Archive = None,
+    follow: Follow = False,
+    json: Json = None,
+    progress_file: ProgressFile = None,
 ) -> None:
     """Run rules over history, and compare with the alerts that were raised then.
 
     It changes nothing: alerts of then stay, none is raised. Change a rule's threshold in a copy and
     replay last week with it: *new* are alerts that it would have raised and that were not, *gone*
     those that were raised and would not be, *same* the rest. Without --rules it runs those of
-    DEVICE_LEDGER_RULES. Live history is the archive below DEVICE_LEDGER_HOME, which
-    `device-ledger detector` writes, and what is on Kafka since.
-
-        device-ledger replay --from yesterday --to today --rules rules/device-farm.yml
+    DEVICE_LEDGER_RULES. History is the archive that `device-ledger detector` writes, and what is
+    on Kafka since: `device-ledger replay --from yesterday --to today --rules rules/device-farm.yml`
     """
     import asyncio
 
@@ -67,10 +67,9 @@ def replay(
         "brokers": None if archive else chosen.brokers,
         "bank_id": bank,
     }
+    files = (json, progress_file)
     try:
-        asyncio.run(
-            _replay(chosen, asked, where, json=json, progress_file=progress_file, follow=follow)
-        )
+        asyncio.run(_replay(chosen, asked, where, files, follow=follow))
     except asyncio.CancelledError:
         raise CliError("the replay was cancelled", FAILED) from None
 
@@ -90,9 +89,8 @@ async def _replay(
     settings: Settings,
     asked: tuple[str, str],
     where: dict[str, Any],
+    files: tuple[Path | None, Path | None],
     *,
-    json: Path | None,
-    progress_file: Path | None,
     follow: bool,
 ) -> None:
     import asyncio
@@ -102,6 +100,7 @@ async def _replay(
 
     from device_ledger.cli.replay_shown import Meter, show_alert, show_comparison
 
+    json, progress_file = files
     running = import_module("projections.replay.running")
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
