@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
-from device_ledger.wire.topics import EVENTS
+from device_ledger.wire.topics import ACCESS, ALERTS, EVENTS
 from projections.topic import GROUP
 from tests.conftest import AnyStore
 from tests.support.published import without_topics
@@ -88,12 +88,13 @@ async def test_rows_are_written_by_the_workers_consumer_group(system: System) ->
         for number in range(40):
             position = await link(system, client, number)
         await until_found(system, client, 39, position)
-    partitions = [TopicPartition(EVENTS, number) for number in range(system.settings.partitions)]
+    events = [TopicPartition(EVENTS, number) for number in range(system.settings.partitions)]
+    partitions = [TopicPartition(ACCESS, 0), TopicPartition(ALERTS, 0), *events]
     # The group may miss the workers of an earlier test only when their sessions have ended.
     while await members(system.servers) != [(f"faust-{faust.__version__}", partitions)]:
         assert system.runs("streams")
     ends = await ends_of(system.servers, partitions)
-    assert sum(ends.values()) == 80
+    assert sum(ends[at] for at in events) == 80
     while await committed(system.servers) != ends:
         assert system.runs("streams")
 
@@ -121,10 +122,11 @@ async def test_two_workers_share_the_partitions_and_one_takes_all_when_the_other
 
 
 async def until_held(system: System, partitions: list[int]) -> dict[str, list[int]]:
-    """The partitions of each worker, once each of these is some one worker's."""
+    """The event partitions of each worker, once each of these is some one worker's."""
     while True:
         found = await asyncio.to_thread(system.status)
-        held: dict[str, list[int]] = found.get("workers", {})
+        workers: dict[str, dict[str, list[int]]] = found.get("workers", {})
+        held = {name: topics.get(EVENTS, []) for name, topics in workers.items()}
         if sorted(itertools.chain(*held.values())) == partitions:
             return held
 
