@@ -246,7 +246,7 @@ def record_at(record: access.AccessRecord, at: str) -> access.AccessRecord:
     )
 
 
-async def test_a_replay_that_is_cancelled_says_so(tmp_path: Path, rules: Path) -> None:
+async def test_a_replay_follows_what_comes_until_it_is_stopped(tmp_path: Path, rules: Path) -> None:
     async with running(tmp_path / "home", rules) as (system, client):
         await link(system, client, 0)
         words = ("replay", "--from", "60m", "--follow", "--rules", str(rules))
