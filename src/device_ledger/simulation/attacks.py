@@ -186,8 +186,7 @@ ATTACKS: Final = (
     Kind("stolen-session", "first-seen-country", stolen_session, days=60, over_http=False),
     Kind("dormant", "dormant-device", dormant, days=116, over_http=False),
     Kind("enumeration", "merchant-enumeration", enumeration),
-    # Where time runs fast it is never far from the loud one, which the rule leaves to another.
-    Kind("thin-enumeration", "thin-enumeration", thin_enumeration, over_http=False),
+    Kind("thin-enumeration", "thin-enumeration", thin_enumeration),
     Kind("mass-unlink", "mass-unlink", mass_unlink),
     Kind("rotating-identifiers", "rotating-identifiers", rotating_identifiers),
     Kind("tampering", "tampering", tampering, over_http=False),

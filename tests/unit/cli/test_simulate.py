@@ -134,7 +134,7 @@ def test_attacks_are_posted_among_the_rest_and_labelled_with_the_time_of_their_a
     lines = [json.loads(line) for line in labels.read_text().splitlines()]
     attacks = [line["kind"] for line in lines if line["attack"]]
     assert "device-farm" in {line["rule"] for line in lines}
-    assert len(attacks) == len(set(attacks)) == 9
+    assert len(attacks) == len(set(attacks)) == 10
     assert {line["firstAt"] <= line["lastAt"] and bool(line["firstAt"]) for line in lines} == {True}
     assert len({key for _, key, _ in posted}) == len(posted)
 

@@ -156,7 +156,6 @@ def test_what_takes_its_real_time_is_left_out_where_time_runs_fast() -> None:
         "out-of-the-blue",
         "stolen-session",
         "dormant",
-        "thin-enumeration",
         "tampering",
         "holiday-with-a-new-phone",
         "old-tablet",
