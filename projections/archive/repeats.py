@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from projections.archive.layout import Part, listed, resolved
@@ -19,13 +20,19 @@ _REF = SCHEMA.names.index("ref")
 
 
 def repeats(folder: Path, rows: Sequence[ArchiveRow]) -> list[bool]:
-    """For each line, whether it lay on the topic before: in the files, or further up here."""
+    """For each line, whether it lay on the topic before: in the files, or further up here.
+
+    Lines are in the order of the topic. What the files hold from the first one on is no matter:
+    where another process archives meanwhile, those are the lines themselves.
+    """
     # No record is filed under a day before its own.
     since = min((first_made(row)[:10] for row in rows), default="")
     refs = sorted({row.entry.ref for row in rows})
+    first = min((row.offset for row in rows), default=0)
     seen: set[str] = set()
     for part in resolved(listed(folder, since))[0]:
-        seen |= _found(part, refs)
+        if part.first < first:
+            seen |= _found(part, refs, first)
     told = []
     for row in rows:
         told.append(row.entry.ref in seen)
@@ -44,7 +51,7 @@ def first_made(row: ArchiveRow) -> str:
     return min(made, row.entry.at)
 
 
-def _found(part: Part, refs: Sequence[str]) -> set[str]:
+def _found(part: Part, refs: Sequence[str], before: int) -> set[str]:
     with pq.ParquetFile(part.path) as file:
         wanted = [
             number
@@ -53,8 +60,10 @@ def _found(part: Part, refs: Sequence[str]) -> set[str]:
         ]
         if not wanted:
             return set()
-        held = file.read_row_groups(wanted, columns=["ref"]).column("ref")
-        return set(held.to_pylist()).intersection(refs)
+        held = file.read_row_groups(wanted, columns=["ref", "offset"])
+        if part.last >= before:
+            held = held.filter(pc.less(held.column("offset"), before))
+        return set(held.column("ref").to_pylist()).intersection(refs)
 
 
 def _may_hold(statistics: object, refs: Sequence[str]) -> bool:

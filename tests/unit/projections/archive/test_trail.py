@@ -86,6 +86,17 @@ def test_what_is_archived_meanwhile_is_not_there_twice(
     assert refs(tail) == in_order(REFS, LOOKUPS)
 
 
+def test_what_is_archived_before_it_comes_is_there(
+    engine: duckdb.DuckDBPyConnection, archive: Path
+) -> None:
+    """It lies in files behind where the tail begins, and is no repeat of itself."""
+    tail = Tail(engine, archive)
+    feed(archive, EVENTS_ARCHIVE, TOPIC)
+    feed(archive, ACCESS_ARCHIVE, FLUSHES)
+    tail.take({EVENTS_LOG: TOPIC[20:], ACCESS_LOG: FLUSHES[2:]})
+    assert refs(tail) == in_order(REFS, LOOKUPS)
+
+
 @pytest.mark.parametrize("before", [0, 5, 25, 30, 45, 600])
 def test_what_is_forgotten_comes_from_the_files(
     engine: duckdb.DuckDBPyConnection, archive: Path, before: int
