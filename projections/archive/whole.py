@@ -1,6 +1,7 @@
 """The archive's lines, each with what its columns say held against its exact bytes."""
 
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from projections.archive.reader import RawLine, read_columns, text
 
 _ENTRY = Entry._fields
 _COLUMNS = (*RawLine._fields, "prev", *(name for name in _ENTRY if name != "seq"))
-_PLACES = [_COLUMNS.index(name) for name in _ENTRY]
+_AT = _COLUMNS.index("at")
+_entry = itemgetter(*map(_COLUMNS.index, _ENTRY))
 _RAW = _COLUMNS.index("raw")
 _PARTITION = _COLUMNS.index("partition")
 _PREV = _COLUMNS.index("prev")
@@ -34,8 +36,7 @@ def archived_lines(archive: Path, log: str) -> Iterator[Line]:
             raise SourceError(f"there is no archive of the {log} log in {archive}")
         last = dict.fromkeys(parts_of(archive / log), 0)
         for row in read_columns(archive, log, _COLUMNS):
-            entry = Entry._make(row[place] for place in _PLACES)
-            entry = entry._replace(at=text(row[_COLUMNS.index("at")]))
+            entry = Entry._make(_entry(row))._replace(at=text(row[_AT]))
             problem = _problem(log, entry, row[_RAW])
             if log == EVENTS_LOG:
                 problem = problem or _out_of_chain(last, row)
@@ -55,8 +56,10 @@ def _problem(log: str, kept: Entry, raw: bytes) -> str:
         )
     except (MalformedRecordError, KeyError, TypeError, AttributeError):
         return "its bytes are no record of the trail"
+    if kept == said:
+        return ""
     wrong = [name for name in _ENTRY if getattr(kept, name) != getattr(said, name)]
-    return f"the column {wrong[0]} is not what its bytes say" if wrong else ""
+    return f"the column {wrong[0]} is not what its bytes say"
 
 
 def _out_of_chain(last: dict[int, int], row: tuple[Any, ...]) -> str:
