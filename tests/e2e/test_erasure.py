@@ -12,8 +12,8 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from device_ledger.proofs import VerifierKey
 from device_ledger.proofs.receipt import open_receipt
-from device_ledger.trees.names import signer_of
 from device_ledger.vault.encoding import from_text, strings
 from device_ledger.vault.keys import load_keys
 from device_ledger.vault.store import Row
@@ -71,12 +71,13 @@ async def test_what_is_left_of_an_erased_customer_opens_nowhere(
         [old_key] = vault_rows(system, CUSTOMER)
         receipt = await erase(system, client)
         await see_nothing(system, client)
-    check_receipt(system, receipt)
+        await until_kafka_has_all(client)
+        records = await records_of(system.servers, EVENTS)
+        published = [json.loads(record.value or b"") for record in records]
+        await until_signed(system, client, len(published))
+        await check_receipt(system, client, receipt)
     export = tmp_path_factory.mktemp("export") / "case.ndjson"
     check_export(system, export)
-    published = [
-        json.loads(record.value or b"") for record in await records_of(system.servers, EVENTS)
-    ]
     system.stop("detector", "streams", "relay", "api")
     check_the_proofs(system, len(published))
     opened = open_all(system, published)
@@ -129,13 +130,29 @@ async def see_nothing(system: System, client: httpx.AsyncClient) -> None:
     assert [one["customerId"] for one in links.json()["data"]["devices"]] == [OTHER]
 
 
-def check_receipt(system: System, told: dict[str, Any]) -> None:
-    """Who has the log's public key and the note needs nothing else."""
-    receipt = told["receipt"]
-    signer = signer_of(system.settings, receipt["ledger"], "events")
-    assert signer is not None
-    assert open_receipt(told["note"], [signer.verifier]) == receipt
-    assert (receipt["devices"], receipt["keyGeneration"]) == (2, 1)
+async def until_kafka_has_all(client: httpx.AsyncClient) -> None:
+    """Return once no access record waits in the API's spool."""
+    async with asyncio.timeout(60):
+        while "access-log" in (await client.get("/readyz")).text:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.05)
+
+
+async def until_signed(system: System, client: httpx.AsyncClient, events: int) -> None:
+    """Return once a checkpoint covers so many events."""
+    size, url = 0, "/v1/security/log/checkpoint"
+    async with asyncio.timeout(60):
+        while size < events:
+            answer = await client.get(url, headers=system.token("security"))
+            size = answer.json().get("size", 0)
+            await asyncio.sleep(0.2)
+
+
+async def check_receipt(system: System, client: httpx.AsyncClient, told: dict[str, Any]) -> None:
+    """Who has the events log's public key and the note needs nothing else."""
+    answer = await client.get("/v1/security/log/key", headers=system.token("security"))
+    key = VerifierKey.parse(answer.json()["verifierKey"])
+    assert open_receipt(told["note"], [key]) == told["receipt"]
+    assert (told["receipt"]["devices"], told["receipt"]["keyGeneration"]) == (2, 1)
 
 
 def check_export(system: System, file: Path) -> None:
