@@ -29,6 +29,8 @@ def open_engine(
     )
     folders = ", ".join(_quoted(str(folder.resolve())) for folder in allowed)
     connection.execute(f"SET allowed_directories = [{folders}]")
+    # Live rounds open the same files again and again.
+    connection.execute("SET parquet_metadata_cache = true")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

@@ -14,6 +14,7 @@ from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG, Entry
 from projections.detection.cases import load_trail
 from projections.detection.evaluate import FoundAlert, evaluate
 from projections.detection.rules import Rule, parse_rule
+from projections.detection.run import Run, TooManyAlertsError
 from tests.support.detection_reference import Told, alerts
 from tests.unit.projections.detection import kinds
 from tests.unit.projections.detection.kinds import LINK, LOGIN, LOOKUP, UNLINK, Kind
@@ -146,3 +147,37 @@ def test_a_window_may_lie_across_any_two_buckets_of_a_gate(
     load_trail(engine, entries)
     found = evaluate(engine, parse_rule(kind.text, "four"), BEFORE, END)
     assert [one.completed_by for one in found] == ["3"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_looking_groups_up_by_name_changes_nothing(
+    engine: duckdb.DuckDBPyConnection, kind: str
+) -> None:
+    """Groups are named, are too many to be named, or were never asked for."""
+
+    @settings(max_examples=10, deadline=None)
+    @given(KINDS[kind], HISTORIES)
+    def check(one: Kind, entries: list[Entry]) -> None:
+        load_trail(engine, entries)
+        plan = parse_rule(one.text, kind).plan
+        ways = (Run(engine, tick=END - BEFORE), Run(engine, tick=END - BEFORE, named_max=1))
+        never_asked = Run(engine, tick=timedelta(0)).alerts(plan, BEFORE, END)
+        assert [way.alerts(plan, BEFORE, END) for way in ways] == [never_asked] * 2
+
+    check()
+
+
+def test_more_alerts_than_anybody_reads_are_an_error(engine: duckdb.DuckDBPyConnection) -> None:
+    load_trail(engine, [])
+    engine.execute(
+        'INSERT INTO trail (ref, "at", seq, type) '
+        "SELECT CAST(i AS VARCHAR), TIMESTAMP '2026-03-02', i, 'device.linked.v1' "
+        "FROM range(100001) numbers(i)"
+    )
+    rule = parse_rule(
+        "title: all\nlevel: low\nlogsource: {product: device-ledger}\n"
+        "detection: {it: {type: device.linked.v1}, condition: it}\n",
+        "all",
+    )
+    with pytest.raises(TooManyAlertsError, match="100001 alerts, 100000 at once are the most"):
+        evaluate(engine, rule, BEFORE, END)
