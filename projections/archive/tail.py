@@ -9,7 +9,7 @@ from projections.archive.models import ARCHIVES
 from projections.archive.rows import ArchiveRow
 from projections.archive.store import ArchiveGeneration
 from projections.archive.trail import Trail
-from projections.guard import KafkaRecord, Sifted, sift
+from projections.guard import KafkaRecord, Sifted, Standing, sift
 from projections.model import Appended
 
 _MODELS = {model.table: model for model in ARCHIVES}
@@ -32,7 +32,8 @@ class Tail:
             GenerationGoneError: there is no archive.
             ArchiveBrokenError: its files do not hold together.
         """
-        self._standings = {log: ArchiveGeneration(archive / log).standings() for log in _MODELS}
+        self._archive = archive
+        self._standings = self._archived()
         self._holes: dict[str, set[int]] = {log: set() for log in _MODELS}
         self.trail = Trail(connection, archive, self.next_offsets(), bank_id=bank_id)
 
@@ -44,10 +45,17 @@ class Tail:
 
     def next_offsets(self) -> dict[str, dict[int, int]]:
         """For each log and partition the first offset that did not come yet."""
-        return {
-            log: {partition: at.next_offset for partition, at in of_partition.items()}
-            for log, of_partition in self._standings.items()
-        }
+        return _next_offsets(self._standings)
+
+    def archived(self) -> dict[str, dict[int, int]]:
+        """For each log and partition the first offset that is not archived by now.
+
+        Raises: as when it was opened.
+        """
+        return _next_offsets(self._archived())
+
+    def _archived(self) -> dict[str, dict[int, Standing]]:
+        return {log: ArchiveGeneration(self._archive / log).standings() for log in _MODELS}
 
     def take(self, records: Mapping[str, Sequence[KafkaRecord]]) -> list[ArchiveRow]:
         """Add what came next to the trail; the lines that had not come before.
@@ -76,6 +84,13 @@ class Tail:
             self._standings[log] = sifted.standings
             self._holes[log] = sifted.holes
         return new
+
+
+def _next_offsets(standings: Mapping[str, Mapping[int, Standing]]) -> dict[str, dict[int, int]]:
+    return {
+        log: {partition: at.next_offset for partition, at in of_partition.items()}
+        for log, of_partition in standings.items()
+    }
 
 
 def _rows(model: Appended, sifted: Sifted) -> list[ArchiveRow]:

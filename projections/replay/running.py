@@ -33,6 +33,7 @@ YOUNG = GRACE + timedelta(seconds=3)
 """What is younger may still be on its way, or its alerts are."""
 _WITHIN = 0.5
 _INTERRUPT_SECONDS = 0.2
+_FORGET_SECONDS = 10.0
 
 T = TypeVar("T")
 
@@ -109,8 +110,14 @@ class Replay:
         )
         with _told_plainly():
             async with open_feed(self._brokers, self._tail.next_offsets()) as feed:
+                clock = asyncio.get_running_loop().time
+                forgot_at = clock()
                 while True:
                     await session.take(await feed.next(_WITHIN))
+                    if clock() - forgot_at >= _FORGET_SECONDS:
+                        forgot_at = clock()
+                        archived = await finish_in_thread(self._tail.archived)
+                        await finish_in_thread(session.forget, archived)
 
     async def _interruptible(self, function: Callable[[], T]) -> T:
         running = asyncio.ensure_future(asyncio.to_thread(function))
