@@ -125,34 +125,44 @@ def statement_of(
         ValueError: a customer or a user is named without the bank.
     """
     low, high = _bounds(filtered, newest_first, after)
-    values = dict(zip(("low_at", "low_seq", "low_ref"), low, strict=True))
+    values: dict[str, Any] = {"most": limit}
+    values |= dict(zip(("low_at", "low_seq", "low_ref"), low, strict=True))
     values |= dict(zip(("high_at", "high_seq", "high_ref"), high, strict=True))
-    values |= {"most": limit}
     direction = "DESC" if newest_first else "ASC"
     order = f"ORDER BY at {direction}, seq {direction}, ref {direction}"
-    branches = []
-    for number, equal in enumerate(_branches(model, filtered)):
-        names = {column: f"{column}_{number}" for column in equal}
-        values |= {names[column]: value for column, value in equal.items()}
-        conditions = [f"{column} = :{name}" for column, name in names.items()]
-        conditions += _others(filtered, equal, values)
-        branch = (
-            f"SELECT ref, at, seq FROM trail WHERE {' AND '.join(conditions)}"
-            " AND (at, seq, ref) > (:low_at, :low_seq, :low_ref)"
-            " AND (at, seq, ref) < (:high_at, :high_seq, :high_ref)"
-        )
-        if engine == "postgresql":
-            # It merges only what is limited by itself; SQLite only what is not.
-            branch = f"SELECT * FROM ({branch} {order} LIMIT :most) AS branch_{number}"
-        branches.append(branch)
+    branches = [
+        _branch(filtered, number, equal, values)
+        for number, equal in enumerate(_branches(model, filtered))
+    ]
     if not branches:
         return []
+    if engine == "postgresql":
+        # It merges only what is limited by itself; SQLite only what is not.
+        branches = [
+            f"SELECT * FROM ({branch} {order} LIMIT :most) AS branch_{number}"
+            for number, branch in enumerate(branches)
+        ]
     # Each branch is in order by its index, so the databases merge them, and stop at the limit.
     merged = f"{' UNION ALL '.join(branches)} {order} LIMIT :most"
     text = (
         f"SELECT {_COLUMNS} FROM trail WHERE ref IN (SELECT ref FROM ({merged}) AS merged) {order}"
     )
     return [(text, values)]
+
+
+def _branch(
+    filtered: TrailFilter, number: int, equal: Mapping[str, str], values: dict[str, Any]
+) -> str:
+    """The query for one branch; its parameters are added to ``values``."""
+    names = {column: f"{column}_{number}" for column in equal}
+    values |= {names[column]: value for column, value in equal.items()}
+    conditions = [f"{column} = :{name}" for column, name in names.items()]
+    conditions += _others(filtered, equal, values)
+    return (
+        f"SELECT ref, at, seq FROM trail WHERE {' AND '.join(conditions)}"
+        " AND (at, seq, ref) > (:low_at, :low_seq, :low_ref)"
+        " AND (at, seq, ref) < (:high_at, :high_seq, :high_ref)"
+    )
 
 
 def _bounds(filtered: TrailFilter, newest_first: bool, after: Place | None) -> tuple[Place, Place]:
