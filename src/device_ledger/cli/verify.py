@@ -186,8 +186,8 @@ def _tell(check: Check, found: Whole, asked: Asked) -> None:
     is_behind = asked.source == Source.archive and asked.checkpoint is None
     if found.missing and not is_behind:
         raise CliError(
-            f"{found.missing:,} records that were signed are missing at the end, the first of them"
-            f" {check.first_missing()}"
+            f"{found.missing:,} of the records that were signed are missing at the end, the first"
+            f" of them {check.first_missing()}"
         )
     noun = "event" if asked.log == Log.events else "access record"
     typer.echo(
