@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     model: str | None = None
     os: str | None = None
     route: str | None = None
-    count: int | None = None
+    count: int | None = None  # type: ignore[assignment] # not the method of tuples
     about: str | None = None
     reason: str | None = None
 
