@@ -13,7 +13,7 @@ from projections.archive.store import ArchiveStore
 from projections.guard import KafkaRecord, sift
 from projections.model import Appended
 
-_BATCH = 50_000
+_BATCH = 10_000
 
 
 def write_archive(
