@@ -10,6 +10,7 @@ import pytest
 from bench import report
 from bench.detection import Verdict, judge, rules
 from device_ledger.simulation.attacks import ATTACKS
+from device_ledger.simulation.lookalikes import LOOKALIKES
 
 
 def label(kind: str, rule: str, *refs: str, attack: bool = True) -> dict[str, Any]:
@@ -54,3 +55,8 @@ def test_what_another_case_has_measured_is_kept(
     assert written["rows"] == [asdict(ledger)]
     assert written["detection"]["rows"] == [asdict(replay)]
     assert written["detection"]["rules"] == [asdict(verdict) | {"recall": 1.0, "precision": 0.75}]
+
+
+def test_every_kind_of_false_alarm_is_explained() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "benchmarks.md").read_text()
+    assert [kind.name for kind in LOOKALIKES if f"\n| {kind.name} | " not in page] == []
