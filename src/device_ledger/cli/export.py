@@ -232,7 +232,9 @@ def _progress() -> AbstractContextManager[Any]:
     @contextmanager
     def shown() -> Iterator[Any]:
         columns = (BarColumn(), MofNCompleteColumn(), Rate(""), TimeLeft())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        console = Console(stderr=True)
+        shows = console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=not shows) as progress:
             task = progress.add_task("export", total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
 
