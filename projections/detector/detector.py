@@ -80,6 +80,7 @@ class Detector:
     async def _work(self, stack: ExitStack, stop: asyncio.Event) -> None:
         await self._take_lock(stack)
         shutil.rmtree(self._spill, ignore_errors=True)
+        stack.callback(shutil.rmtree, self._spill, ignore_errors=True)
         await _until_one_ends(self._sessions(), self._check_checkpoints(stop))
 
     async def _sessions(self) -> None:
