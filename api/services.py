@@ -29,7 +29,7 @@ from device_ledger.vault.tokens import TokenKey
 from device_ledger.vault.vault import Vault
 from projections.readers import ReadModels, open_read_models, position_of
 
-READ_MODELS = ("lookup", "devices", "links")
+READ_MODELS = ("lookup", "devices", "links", "audit", "access", "alerts")
 PEERS_KEPT_MAX = 4096
 """Addresses whose tokens are kept: making one takes half as long as a record."""
 

@@ -16,10 +16,10 @@ from device_ledger.settings import Settings
 from device_ledger.wire.codec import PREV_HEADER, partition_of, public_bytes
 from device_ledger.wire.events import EVENT_TYPES
 from projections.guard import KafkaRecord
+from projections.models import MODELS
 from projections.projector import Projector
 from projections.store import open_store
 from projections.topic import DeadLetters, Topic
-from tests.support.read_models import EVENT_MODELS
 
 BANNO = "/a/consumer/api/v0"
 
@@ -93,11 +93,12 @@ async def serving(settings: Settings) -> AsyncIterator[Installation]:
     store = open_store(settings)
     topic, letters = Topic(settings.brokers), DeadLetters(settings.brokers)
     generations = []
-    for model in EVENT_MODELS:
+    for model in MODELS:
         with store.building(model):
-            name = store.create(model, settings.partitions)
+            name = store.create(model, settings.partitions if model.chained else 1)
             store.point(model, name)
-        generations.append((model, store.open(model, name, live=True)))
+        if model.chained:
+            generations.append((model, store.open(model, name, live=True)))
     app = create_app(settings)
     transport = httpx.ASGITransport(app)
     try:
