@@ -62,9 +62,12 @@ async def run_relay(settings: Settings, bootstrap_servers: str, ready: Callable[
         KeyLoadingError: the logs' key can't be used.
     """
     events = EventStore.open(settings)
+    relaying = asyncio.current_task()
+    assert relaying is not None  # noqa: S101 - a coroutine runs in a task
     try:
         logs = LogKeeper(settings, events)
-        while True:
+        # A Kafka client that is being closed may swallow the cancellation.
+        while not relaying.cancelling():
             try:
                 async with take_lease(settings) as lease:
                     await _session_or_refill(

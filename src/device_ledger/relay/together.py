@@ -2,7 +2,11 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
+
+AGAIN_SECONDS: Final = 1.0
+"""After so long what doesn't end is cancelled again: a client that is being closed takes a
+cancellation for its own tasks', and whoever closes it goes on."""
 
 
 async def first_to_end(*running: Coroutine[Any, Any, None]) -> None:
@@ -13,6 +17,14 @@ async def first_to_end(*running: Coroutine[Any, Any, None]) -> None:
         for one in ended:
             one.result()
     finally:
-        for task in tasks:
+        await _end(tasks)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    going = {task for task in tasks if not task.done()}
+    while going:
+        for task in going:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, going = await asyncio.wait(going, timeout=AGAIN_SECONDS)
+    # Whoever gave up waiting doesn't ask what became of them.
+    await asyncio.gather(*tasks, return_exceptions=True)
