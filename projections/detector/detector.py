@@ -87,7 +87,7 @@ class Detector:
         told = ""
         while True:
             try:
-                await self._session()
+                await _until_one_ends(self._session())
             except _RETRIED as error:
                 problem = f"{type(error).__name__}: {error}"
                 if problem != told:
@@ -162,6 +162,9 @@ async def _until_one_ends(*works: Coroutine[Any, Any, object]) -> None:
     try:
         ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
+            if task.cancelled():
+                # Not by us: clients of Kafka that are stopped while it is away raise it.
+                raise ConnectionError("a client of Kafka gave up")
             task.result()
     finally:
         for task in tasks:

@@ -1,5 +1,6 @@
 """What comes on the events and access topics, and up to when all of it has come."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -110,4 +111,8 @@ async def open_feed(brokers: str, starts: Mapping[str, Mapping[int, int]]) -> As
         consumer.seek(_PROGRESS, max(first[_PROGRESS], end[_PROGRESS] - 1))
         yield Feed(consumer, list(begins))
     finally:
-        await consumer.stop()
+        # While Kafka is away it may raise the CancelledError of a task of its own.
+        stopping = asyncio.ensure_future(consumer.stop())
+        await asyncio.wait([stopping])
+        if not stopping.cancelled() and (error := stopping.exception()) is not None:
+            raise error

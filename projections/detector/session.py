@@ -139,6 +139,8 @@ class Session:
         if passed is None:
             log.info("rules of the group %s begin at %s", group, through)
             self._state.passed[group] = through
+            # Else a crash now would let it begin later, behind what it has to tell.
+            await self._save()
             return
         if passed >= through:
             return

@@ -124,6 +124,13 @@ async def test_it_begins_with_what_comes(detecting: Detecting) -> None:
     assert detecting.told == []
 
 
+async def test_where_it_begins_is_remembered_at_once(detecting: Detecting) -> None:
+    await detecting.take(through=0)
+    again = detecting.again()
+    await again.take(through=9, events=LINKS_IN_PLACE)
+    assert again.told == ["links 3"]
+
+
 async def test_an_alert_is_told_in_the_moment_that_completes_it_and_once(
     detecting: Detecting,
 ) -> None:
@@ -147,7 +154,6 @@ async def test_access_records_are_waited_for_three_seconds(detecting: Detecting)
 
 async def test_what_was_told_but_not_remembered_is_not_told_again(detecting: Detecting) -> None:
     await detecting.take(through=0)
-    await detecting.session._save()
     detecting.forgetful = True
     await detecting.take(through=5, events=LINKS_IN_PLACE)
     assert detecting.told == ["links 3"]
@@ -158,7 +164,6 @@ async def test_what_was_told_but_not_remembered_is_not_told_again(detecting: Det
 
 async def test_what_could_not_be_told_is_told_by_the_next_session(detecting: Detecting) -> None:
     await detecting.take(through=0)
-    await detecting.session._save()
     detecting.broken = True
     with pytest.raises(ConnectionError):
         await detecting.take(through=5, events=LINKS_IN_PLACE)
@@ -169,7 +174,6 @@ async def test_what_could_not_be_told_is_told_by_the_next_session(detecting: Det
 
 async def test_what_was_missed_is_evaluated_first_from_the_archive(detecting: Detecting) -> None:
     await detecting.take(through=0)
-    await detecting.session._save()
     feed(detecting.home / "archive", EVENTS_ARCHIVE, LINKS_IN_PLACE)
     again = detecting.again()
     await again.take(through=9)
