@@ -180,6 +180,25 @@ async def test_no_alert_is_lost_and_none_comes_twice_however_often_it_is_killed(
         assert archived(system) == topic
 
 
+async def test_it_outlives_kafka_and_tells_afterwards_what_happened_meanwhile(
+    tmp_path: Path, rules: Path
+) -> None:
+    async with running(tmp_path / "home", rules) as (system, client):
+        pid = system.child("detector").pid
+        log = system.child("detector").log
+        for number in range(LINKS_EACH):
+            await link(system, client, number)
+        system.kill("broker")
+        for number in range(LINKS_EACH, 2 * LINKS_EACH):
+            await link(system, client, number)
+        await until(lambda: "it begins again" in log.read_text())
+        system.start("broker")
+        found = await until_raised(system, 2)
+        assert sorted(one.data["customerId"] for one in found) == ["customer-0", "customer-1"]
+        assert system.runs("detector")
+        assert system.child("detector").pid == pid
+
+
 async def test_a_rule_that_is_dropped_in_counts_from_then_on(tmp_path: Path) -> None:
     rules = write_rules(tmp_path / "rules", other=LINKS)
     async with running(tmp_path / "home", rules) as (system, client):
