@@ -29,6 +29,9 @@ FOLDER: Final = "access-spool"
 SEGMENT_BYTES: Final = 4 << 20
 """From this size on a segment gets no more frames: what was sent is removed by the segment."""
 _HEAD: Final = struct.Struct(">II")
+_CHECKED_FROM: Final = 1
+"""What the CRC-32 begins with. From 0 it would be 0 for nothing, and the zeros that a power cut may
+leave at a file's end would read as empty values."""
 _LOCK: Final = "lock"
 
 
@@ -65,7 +68,7 @@ class Spool:
         Raises:
             SpoolError: it can't be kept.
         """
-        frame = _HEAD.pack(len(value), zlib.crc32(value)) + value
+        frame = _HEAD.pack(len(value), zlib.crc32(value, _CHECKED_FROM)) + value
         with self._guard:
             if self._size + len(frame) > self._bytes_max:
                 raise SpoolError("the spool is full")
@@ -207,7 +210,7 @@ def values_of(segment: Path) -> list[bytes]:
     while start + _HEAD.size <= len(content):
         length, checksum = _HEAD.unpack_from(content, start)
         value = content[start + _HEAD.size : start + _HEAD.size + length]
-        if len(value) != length or zlib.crc32(value) != checksum:
+        if len(value) != length or zlib.crc32(value, _CHECKED_FROM) != checksum:
             break
         found.append(value)
         start += _HEAD.size + length

@@ -83,6 +83,15 @@ def test_a_crash_at_any_byte_leaves_out_only_what_was_not_acknowledged(tmp_path:
         assert left(home) == []
 
 
+def test_zeros_that_a_power_cut_leaves_at_the_end_are_no_values(tmp_path: Path) -> None:
+    spool = appended(tmp_path, *VALUES)
+    segment = spool.oldest()
+    assert segment is not None
+    with segment.open("ab") as file:
+        file.write(bytes(4096))
+    assert values_of(segment) == VALUES
+
+
 def test_a_byte_that_changed_ends_a_segment(tmp_path: Path) -> None:
     spool = appended(tmp_path, b"one", b"two", b"three")
     segment = spool.oldest()
