@@ -129,8 +129,9 @@ _EXPECTED: Final = (
     UnfitValueError,
     UnsupportedError,
     EngineError,
+    ArithmeticError,
     AttributeError,
-    KeyError,
+    LookupError,
     TypeError,
     ValueError,
 )

@@ -134,6 +134,7 @@ correlation:
     [
         ("type: value_sum\n  timespan: 1h\n  condition: {gte: 3, field: count}", "value_sum"),
         ("type: event_count\n  timespan: 50d\n  condition: {gte: 3}", "looks 100 days back"),
+        ("type: event_count\n  timespan: 9999999y\n  condition: {gte: 3}", "too large"),
         ("type: event_count\n  timespan: 1h\n  condition: {gte: x}", "no valid"),
         ("type: event_count\n  condition: {gte: 2}", "without timespan"),
         ("type: event_count\n  timespan: 1h\n  generate: true\n  condition: {gte: 2}", "generate"),
