@@ -1,11 +1,13 @@
 """The engine can do nothing but read what it is allowed to, whatever a rule says."""
 
+import stat
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from device_ledger.wire.trail import Entry
+from projections.detection import engine as engine_module
 from projections.detection.cases import load_trail
 from projections.detection.engine import open_engine
 from projections.detection.evaluate import evaluate
@@ -62,6 +64,15 @@ def test_what_does_not_fit_into_memory_is_spilled(tmp_path: Path) -> None:
         assert engine.execute(f"CREATE TABLE sorted AS {query}").fetchall() == [(1,)]
         engine.execute("CREATE TABLE big AS SELECT hash(range) AS a FROM range(12000000)")
         assert engine.execute("SELECT count(DISTINCT a) FROM big").fetchall() == [(12_000_000,)]
+
+
+def test_a_query_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "SPILL_MAX", "10MB")
+    spill = tmp_path / "spill"
+    with open_engine([], memory="64MB", threads=2, spill=spill) as engine:
+        assert stat.S_IMODE(spill.stat().st_mode) == 0o700
+        with pytest.raises(duckdb.OutOfMemoryException, match="max_temp_directory_size"):
+            engine.execute("CREATE TABLE big AS SELECT hash(range) AS a FROM range(30000000)")
 
 
 HOSTILE_NAMES = [
