@@ -12,6 +12,8 @@ from hashlib import sha256
 
 Nodes = Callable[[int, int], bytes]
 
+_HASH_BYTES = sha256().digest_size
+
 EMPTY_ROOT = sha256(b"").digest()
 """The root of a tree without leaves."""
 
@@ -118,6 +120,7 @@ def verify_inclusion(
     """
     if not 0 <= index < size:
         raise InvalidProofError(f"no leaf {index} in a tree of {size}")
+    _expect_hashes(hashed, *path)
     found = hashed
     for sibling, is_left in _steps(index, size - 1, path):
         found = node_hash(sibling, found) if is_left else node_hash(found, sibling)
@@ -135,6 +138,7 @@ def verify_consistency(
     """
     if not 0 <= old <= new:
         raise InvalidProofError(f"a tree of {old} leaves is not the beginning of one of {new}")
+    _expect_hashes(*path)
     if old in (0, new):
         if path:
             raise InvalidProofError("the path is too long")
@@ -153,6 +157,12 @@ def verify_consistency(
         second = node_hash(sibling, second) if is_left else node_hash(second, sibling)
     if (first, second) != (old_root, new_root):
         raise InvalidProofError("the path leads to other roots")
+
+
+def _expect_hashes(*hashes: bytes) -> None:
+    # Two of other lengths can have the bytes of a node in another way than it was made.
+    if any(len(one) != _HASH_BYTES for one in hashes):
+        raise InvalidProofError(f"a hash of the proof has not {_HASH_BYTES} bytes")
 
 
 def _steps(at: int, last: int, path: Sequence[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -219,6 +219,20 @@ def test_hashes_of_another_size_are_refused() -> None:
         CompactRange(5, HASHES[:1])
 
 
+def test_hashes_of_other_lengths_do_not_prove_another_leaf() -> None:
+    leaves = [leaf_hash(leaf) for leaf in LEAVES[:3]]
+    shared = node_hash(leaves[0], leaves[1]) + leaves[2]
+    forged, fourth = leaf_hash(b"forged"), leaf_hash(b"fourth")
+    changed = node_hash(forged, fourth)
+    new_root = node_hash(shared, changed)
+    with pytest.raises(InvalidProofError, match="32 bytes"):
+        verify_consistency(3, 4, [b"", forged + fourth, shared], root(leaves), new_root)
+    with pytest.raises(InvalidProofError, match="32 bytes"):
+        verify_inclusion(forged, 2, 4, [fourth, shared], new_root)
+    with pytest.raises(InvalidProofError, match="32 bytes"):
+        verify_inclusion(b"", 1, 2, [leaves[0] + leaves[1]], root(leaves[:2]))
+
+
 def changes(path: list[bytes]) -> list[list[bytes]]:
     """Paths that are nearly this one."""
     found = [[*path, HASHES[0]]]
