@@ -11,6 +11,8 @@ from projections.archive.store import ArchiveGeneration
 from projections.archive.trail import Trail
 from projections.guard import KafkaRecord, Sifted, Standing, sift
 from projections.model import Appended
+from projections.threads import finish_in_thread
+from projections.topic import Topic
 
 _MODELS = {model.table: model for model in ARCHIVES}
 _UNFIT = (KeyError, TypeError, ValueError, AttributeError)
@@ -84,6 +86,21 @@ class Tail:
             self._standings[log] = sifted.standings
             self._holes[log] = sifted.holes
         return new
+
+
+async def read_on(tail: Tail, brokers: str) -> None:
+    """Add what the topics have beyond the archive now.
+
+    Raises:
+        KafkaError: no broker can be reached.
+        TailBrokenError, HistoryChangedError: as `Tail.take`.
+    """
+    for log, starts in tail.next_offsets().items():
+        async with Topic(brokers, _MODELS[log].topic).reading() as reading:
+            ends = {at: end for at, (_, end) in (await reading.bounds(starts)).items()}
+            async for batch in reading.batches(starts, ends):
+                records = [record for of_partition in batch.values() for record in of_partition]
+                await finish_in_thread(tail.take, {log: records})
 
 
 def _next_offsets(standings: Mapping[str, Mapping[int, Standing]]) -> dict[str, dict[int, int]]:

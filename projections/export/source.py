@@ -10,25 +10,22 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from device_ledger.wire.topics import ACCESS, EVENTS
-from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG, Entry
+from device_ledger.wire.trail import Entry
 from projections.archive.layout import ArchiveBrokenError
 from projections.archive.reader import moment, text
 from projections.archive.rows import ENTRY_FIELDS
-from projections.archive.tail import Tail, TailBrokenError
+from projections.archive.tail import Tail, TailBrokenError, read_on
 from projections.detection.engine import open_engine
 from projections.export.selection import Selection
 from projections.guard import HistoryChangedError
 from projections.store import GenerationGoneError
-from projections.threads import finish_in_thread
-from projections.topic import KAFKA_ERRORS, Topic
+from projections.topic import KAFKA_ERRORS
 
 SCHEMA: Final = pa.schema(ENTRY_FIELDS)
 """The columns of a batch: the fields of an `Entry`; ``at`` in UTC without a zone."""
 BATCH_ROWS: Final = 10_000
 MEMORY: Final = "512MB"
 
-_TOPICS: Final = {EVENTS_LOG: EVENTS, ACCESS_LOG: ACCESS}
 _COLUMNS: Final = ", ".join(f'"{name}"' for name in Entry._fields)
 _HOUR: Final = timedelta(hours=1)
 _FIRST, _LAST = "0001-01-01T00:00:00.000Z", "9999-12-31T00:00:00.000Z"
@@ -54,12 +51,7 @@ class Source:
             ExportError: Kafka doesn't answer, or tells another history.
         """
         with _told_plainly():
-            for log, starts in self._tail.next_offsets().items():
-                async with Topic(brokers, _TOPICS[log]).reading() as reading:
-                    ends = {at: end for at, (_, end) in (await reading.bounds(starts)).items()}
-                    async for batch in reading.batches(starts, ends):
-                        records = [record for part in batch.values() for record in part]
-                        await finish_in_thread(self._tail.take, {log: records})
+            await read_on(self._tail, brokers)
 
     def batches(self, selection: Selection, report: Report) -> Iterator[pa.RecordBatch]:
         """The selected lines in the order of ``(at, seq, ref)``, an hour of them sorted at once.

@@ -13,7 +13,7 @@ import duckdb
 
 from projections.archive.layout import ArchiveBrokenError
 from projections.archive.reader import text
-from projections.archive.tail import Tail, TailBrokenError
+from projections.archive.tail import Tail, TailBrokenError, read_on
 from projections.detection.engine import open_engine
 from projections.detection.evaluate import FoundAlert
 from projections.detection.rules import Rule, RuleError, load_rules
@@ -26,7 +26,7 @@ from projections.replay.compare import Comparison, compare
 from projections.replay.replaying import Range, Report, TooManyAlertsError, replay
 from projections.store import GenerationGoneError
 from projections.threads import finish_in_thread
-from projections.topic import KAFKA_ERRORS, Topic
+from projections.topic import KAFKA_ERRORS
 
 MEMORY = "512MB"
 YOUNG = GRACE + timedelta(seconds=3)
@@ -58,12 +58,19 @@ class Replay:
     """Rules over a trail; with ``brokers`` what is on Kafka belongs to it."""
 
     def __init__(
-        self, tail: Tail, rules: Sequence[Rule], brokers: str | None, bank_id: str | None
+        self,
+        tail: Tail,
+        rules: Sequence[Rule],
+        brokers: str | None,
+        bank_id: str | None,
+        read_at: datetime,
     ) -> None:
+        """``read_at`` is when the ends of the topics were asked for, up to which they were read."""
         self._tail = tail
         self._rules = rules
         self._brokers = brokers
         self._bank_id = bank_id
+        self._read_at = read_at
 
     async def over(self, asked: Range, report: Report) -> Comparison:
         """Replay a range, and compare with the alerts of then.
@@ -74,7 +81,7 @@ class Replay:
         """
         then = await read_told(self._brokers) if self._brokers else Told()
         if self._brokers:
-            ripe = text(datetime.now(UTC) - YOUNG)
+            ripe = text(self._read_at - YOUNG)
             asked = Range(asked.start, min(asked.end, ripe))
         if asked.start >= asked.end:
             raise ReplayError("there is nothing to replay: the time is not over yet, or empty")
@@ -159,21 +166,12 @@ async def open_replay(
             open_engine([archive], memory=MEMORY, threads=2, spill=spill) as engine,
         ):
             tail = Tail(engine, archive, bank_id=bank_id)
+            read_at = datetime.now(UTC)
             if brokers:
-                await _read_on(tail, brokers)
-            yield Replay(tail, loaded, brokers, bank_id)
+                await read_on(tail, brokers)
+            yield Replay(tail, loaded, brokers, bank_id, read_at)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
-
-
-async def _read_on(tail: Tail, brokers: str) -> None:
-    """Add what the topics have beyond the archive."""
-    for log, starts in tail.next_offsets().items():
-        async with Topic(brokers, TOPICS[log]).reading() as reading:
-            ends = {at: end for at, (_, end) in (await reading.bounds(starts)).items()}
-            async for batch in reading.batches(starts, ends):
-                records = [record for of_partition in batch.values() for record in of_partition]
-                await finish_in_thread(tail.take, {log: records})
 
 
 @contextmanager

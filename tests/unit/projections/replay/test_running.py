@@ -1,11 +1,16 @@
 """A replay from its opening to its end, without Kafka."""
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from projections.archive.make import write_archive
+from projections.archive.tail import Tail
+from projections.detection.engine import open_engine
+from projections.detection.rules import load_rules
+from projections.detector.told import Told
 from projections.replay.replaying import Progress, Range
 from projections.replay.running import Replay, ReplayError, open_replay
 from tests.samples import events
@@ -28,6 +33,22 @@ async def test_an_archive_is_replayed_with_nothing_to_compare(tmp_path: Path) ->
     assert told["counts"] == {"new": 1, "gone": 0, "same": 0}
     assert [(one["rule"], one["completedBy"]) for one in told["alerts"]] == [("links", "3")]
     assert not spill.exists()
+
+
+async def test_it_ends_before_what_was_on_its_way_when_the_topics_were_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing_told(_: str) -> Told:
+        return Told()
+
+    monkeypatch.setattr("projections.replay.running.read_told", nothing_told)
+    archive, spill = archive_at(tmp_path), tmp_path / "spill"
+    rules = load_rules([write_rules(tmp_path / "rules")])
+    with open_engine([archive], memory="256MB", threads=1, spill=spill) as engine:
+        read_at = datetime.fromisoformat(events.at(10))
+        opened = Replay(Tail(engine, archive), rules, "brokers", None, read_at)
+        found = await opened.over(WHOLE, _ignore)
+    assert (found.asked, found.entries) == (Range(events.at(0), events.at(4)), 3)
 
 
 async def test_cancelling_interrupts_what_is_running(tmp_path: Path) -> None:
