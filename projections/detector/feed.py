@@ -12,6 +12,7 @@ from device_ledger.wire.codec import MalformedRecordError
 from device_ledger.wire.progress import decode
 from device_ledger.wire.topics import ACCESS, EVENTS, PROGRESS
 from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG
+from projections.archive.reader import text
 from projections.guard import KafkaRecord
 from projections.topic import kafka_record
 
@@ -60,10 +61,13 @@ class Feed:
 
     def _take_progress(self, value: bytes | None) -> None:
         try:
-            # Another relay may begin behind the last one: what was complete stays so.
-            self._through = max(self._through, decode(value).through)
+            told = decode(value).through
         except MalformedRecordError:
             return
+        # By a clock that is ahead, records of all the time up to there would come too late.
+        told = min(told, text(datetime.now(UTC)))
+        # Another relay may begin behind the last one: what was complete stays so.
+        self._through = max(self._through, told)
 
     async def _complete(self) -> tuple[str, datetime] | tuple[()]:
         """Up to when all has come, once the ends that the topics had then are reached."""
