@@ -17,7 +17,7 @@ PATIENCE: Final = 3.0
 
 
 def up() -> None:
-    """Start broker, API, relay, stream worker and detector, and print how to call them; Ctrl-C stops all.
+    """Start all processes of the ledger, and print how to call them; Ctrl-C stops all.
 
     The state stays below DEVICE_LEDGER_HOME: the next start goes on with it. A second Ctrl-C
     stops at once.

@@ -34,7 +34,11 @@ ROW = AlertRow(
     customer_id=None,
     merchant_id=None,
 )
-NOTED: dict[str, Any] = {"acknowledged_at": events.at(9), "acknowledged_by": "lead-1", "note": "a drill"}
+NOTED: dict[str, Any] = {
+    "acknowledged_at": events.at(9),
+    "acknowledged_by": "lead-1",
+    "note": "a drill",
+}
 NOTICE = ROW._replace(
     id="late-6",
     arrived=2,
