@@ -25,7 +25,7 @@ from projections.archive.files import (
     write_part,
     write_whole,
 )
-from projections.archive.layout import ArchiveBrokenError, listed, part_at, parts_of
+from projections.archive.layout import LOGS, ArchiveBrokenError, listed, part_at, parts_of
 from projections.archive.repeats import repeats
 from projections.archive.rows import SCHEMA, ArchiveRow, table_of
 from projections.guard import HistoryChangedError, Standing
@@ -218,6 +218,8 @@ class ArchiveStore:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StoreInUseError(f"another process writes {self._root}") from None
+            for name in LOGS:
+                remove_drafts(self._root / name)
             yield
 
     def _folder(self, model: ReadModel) -> Path:

@@ -177,6 +177,17 @@ def test_one_process_writes(tmp_path: Path) -> None:
         pytest.fail("two write")
 
 
+async def test_what_a_writer_that_was_killed_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    archiving = Archiving(tmp_path)
+    await archiving.take(EVENTS)
+    part = parts_of(archiving.folder)[EVENTS[0].partition][0]
+    draft = part.path.with_name(f".{part.path.name}.draft")
+    draft.write_bytes(b"half")
+    with ArchiveStore(archiving.archive).writing():
+        assert not draft.exists()
+    assert archiving.raw() == EVENT_BYTES
+
+
 async def test_an_archive_of_another_format_is_put_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
