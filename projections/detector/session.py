@@ -10,7 +10,7 @@ from typing import Protocol
 import duckdb
 
 from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG
-from projections.archive.reader import text
+from projections.archive.reader import BEGINNING, text
 from projections.archive.rows import ArchiveRow
 from projections.archive.tail import Tail
 from projections.detection.evaluate import FoundAlert, evaluate
@@ -111,9 +111,9 @@ class Session:
     def forget(self, archived: Mapping[str, Mapping[int, int]]) -> None:
         """Keep in memory only what is young or not archived yet."""
         trail = self._tail.trail
-        if not self._through:
-            return
-        before = text(_moment(self._through[EVENTS_LOG]) - HELD)
+        before = BEGINNING
+        if self._through:
+            before = text(_moment(self._through[EVENTS_LOG]) - HELD)
         if trail.size() > HELD_LINES:
             before = max(before, trail.nth_newest(HELD_LINES // 2))
         trail.forget(archived, before)
@@ -168,6 +168,9 @@ class Session:
                 raise
             except duckdb.Error as error:
                 self._fail(rule, after, through, error)
+            else:
+                if self._state.failing.pop(rule.name, None):
+                    log.warning("rule %s is run again from %s", rule.name, after)
         return found
 
     def _fail(self, rule: Rule, after: str, through: str, error: duckdb.Error) -> None:

@@ -232,6 +232,34 @@ async def test_a_rule_that_fails_stops_no_other(
     assert list(state.failing) == ["misses"]
 
 
+async def test_a_rule_that_can_be_run_again_is_failing_no_more(
+    detecting: Detecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> object:
+        raise duckdb.OutOfMemoryException("no room")
+
+    await detecting.take(through=0)
+    with monkeypatch.context() as short_of_memory:
+        short_of_memory.setattr(session_module, "evaluate", failing)
+        await detecting.take(through=2, events=LINKS_IN_PLACE[:2])
+    before = load_state(detecting.home / "archive")
+    await detecting.take(through=9, events=LINKS_IN_PLACE[2:])
+    after = load_state(detecting.home / "archive")
+    assert before is not None
+    assert after is not None
+    assert (list(before.failing), after.failing) == (["links"], {})
+
+
+async def test_memory_is_bounded_also_before_the_relay_tells_anything(
+    detecting: Detecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "HELD_LINES", 4)
+    await detecting.session.take(Arrived({ACCESS_LOG: MISSES}))
+    feed(detecting.home / "archive", ACCESS_ARCHIVE, MISSES)
+    detecting.session.forget(detecting.tail.archived())
+    assert detecting.tail.trail.size() == 2
+
+
 def test_state_is_what_was_saved(tmp_path: Path) -> None:
     state = State({"events": at(1)}, {"events": {0: 5}, "access": {}}, 7, ["links"], {"a.yml": "b"})
     state.save(tmp_path)
