@@ -1,9 +1,11 @@
 """Reads the rules of a directory and says on stdout what is wrong with the first bad one.
 
-A process of its own, given a few seconds and no secret: what it reads was sent by a caller.
+A process of its own, given a few seconds, some memory and no secret: what it reads was sent by a
+caller.
 Exit code: 0, all are rules; 1, one is not.
 """
 
+import os
 import resource
 import sys
 from pathlib import Path
@@ -12,6 +14,8 @@ from projections.detection.rules import RuleError, load_rules
 
 CPU_SECONDS_MAX = 30
 """It ends also where nobody is left to end it."""
+MEMORY_BYTES_MAX = 1 << 30
+"""Of addresses: a value that a modifier makes many of can fill any memory."""
 
 
 def main(folder: str) -> int:
@@ -26,4 +30,7 @@ def main(folder: str) -> int:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS_MAX, CPU_SECONDS_MAX))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+    # What answers others goes first.
+    os.nice(10)
     sys.exit(main(sys.argv[1]))

@@ -104,6 +104,8 @@ def parse_rule(text: str, name: str) -> Rule:
         raise RuleError(f"{where}: no YAML: {error.problem}{line}") from None
     except RecursionError:
         raise RuleError(f"{where}: nested too deep") from None
+    except MemoryError:
+        raise RuleError(f"{where}: needs too much memory") from None
     except _EXPECTED as error:
         raise RuleError(f"{where}: {_first_line(error)}") from None
     return Rule(

@@ -152,6 +152,7 @@ async def test_a_rule_that_is_sent_is_replayed(api: Installation) -> None:
         (RULE.replace("outcome: refused", "actor|re: '('"), "any-refusal.yml: "),
         ("a: &a [1]\nb: *a\n", "any-refusal.yml: "),
         ("- " * 10_000, "any-refusal.yml: "),
+        (RULE.replace("outcome: refused", f"actor{'|base64offset' * 8}: '{'a' * 100}'"), "any-r"),
     ],
 )
 async def test_a_text_that_is_no_rule_is_refused_and_the_place_named(
