@@ -1,6 +1,7 @@
 """Runs replays, each in a process of its own, at most so many at once.
 
-A process reads rules that somebody sent, so it gets no key and no store but those that it reads.
+A process reads rules that somebody sent, so it gets no key and no password: the archive and Kafka
+are all that it reads.
 It ends with this one (``device_ledger.tether``). A replay that was interrupted is started again:
 it changes nothing, and its answer is the same.
 """
@@ -28,10 +29,9 @@ RUNS_MAX: Final = 3
 LOOK_SECONDS: Final = 1.0
 """How often a replay is looked at for an end that another process was asked for."""
 GRACE_SECONDS: Final = 5.0
-_KEPT_FROM_CHILDREN: Final = tuple(
-    f"DEVICE_LEDGER_{name}"
-    for name in ("MASTER_KEY", "TOKEN_KEY", "VAULT", "EVENT_STORE", "SECRETS")
-)
+RUN_SECONDS_MAX = 3_600.0
+"""How long a replay may run: others wait behind it, those of other banks too."""
+_KEPT_FROM_CHILDREN: Final = ("DEVICE_LEDGER_", "PG")
 
 
 class ReplayRunner:
@@ -113,12 +113,8 @@ class ReplayRunner:
                 )
             exited = asyncio.create_task(process.wait())
             try:
-                while not exited.done() and not end.is_set() and not replay.asked_to_end():
-                    ended = asyncio.create_task(end.wait())
-                    await asyncio.wait(
-                        {exited, ended}, timeout=LOOK_SECONDS, return_when="FIRST_COMPLETED"
-                    )
-                    ended.cancel()
+                await _until_over(replay, exited, end)
+                took_too_long = not (exited.done() or end.is_set() or replay.asked_to_end())
             finally:
                 # Also where this process ends: the next one starts the replay again.
                 await _stop(process, exited)
@@ -126,6 +122,9 @@ class ReplayRunner:
             os.close(theirs)
             os.close(ours)
             del self._ends[replay.id]
+        if took_too_long:
+            reason = "it takes too long: narrow the time or the rules"
+            return replace(replay.standing, state="failed", reason=reason)
         return outcome_of(replay, exited.result())
 
 
@@ -156,6 +155,21 @@ def command_of(replay: Replay) -> list[str]:
     # Joined by =: a bank's ID may look like an option.
     words = [f"{name}={value}" for name, value in options.items()]
     return [sys.executable, "-m", "device_ledger", "replay", *words]
+
+
+async def _until_over(replay: Replay, exited: asyncio.Task[int], end: asyncio.Event) -> None:
+    """Return once a replay's process ended, is to end, or has run for as long as it may."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + RUN_SECONDS_MAX
+    while not exited.done() and not end.is_set() and not replay.asked_to_end():
+        left = deadline - clock()
+        if left <= 0:
+            return
+        ended = asyncio.create_task(end.wait())
+        await asyncio.wait(
+            {exited, ended}, timeout=min(LOOK_SECONDS, left), return_when="FIRST_COMPLETED"
+        )
+        ended.cancel()
 
 
 async def _stop(process: asyncio.subprocess.Process, exited: asyncio.Task[int]) -> None:
@@ -211,7 +225,6 @@ def _environment(settings: Settings) -> dict[str, str]:
     environment |= {
         "DEVICE_LEDGER_HOME": str(settings.home.resolve()),
         "DEVICE_LEDGER_BROKER_PORT": str(settings.broker_port),
-        "DEVICE_LEDGER_READ_MODELS_URL": settings.read_models_url.get_secret_value(),
         # Tracebacks as Python writes them: their last line is the error.
         "TYPER_STANDARD_TRACEBACK": "1",
     }

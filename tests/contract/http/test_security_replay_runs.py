@@ -43,8 +43,10 @@ WAITING = pytest.mark.parametrize("waits", [True])
 async def test_a_child_gets_no_key_and_no_store_that_it_does_not_read(
     api: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("MASTER_KEY", "TOKEN_KEY_FILE", "VAULT_URL", "EVENT_STORE_URL", "SECRETS_DIR"):
-        monkeypatch.setenv(f"DEVICE_LEDGER_{name}", "planted")
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"DEVICE_LEDGER_{name.upper()}", "planted")
+    monkeypatch.setenv("DEVICE_LEDGER_SECRETS_DIR", "planted")
+    monkeypatch.setenv("PGPASSWORD", "planted")
     monkeypatch.setattr(
         api.services.security.replays,
         "_environment",
@@ -54,9 +56,9 @@ async def test_a_child_gets_no_key_and_no_store_that_it_does_not_read(
     assert told["result"]["settings"] == [
         "DEVICE_LEDGER_BROKER_PORT",
         "DEVICE_LEDGER_HOME",
-        "DEVICE_LEDGER_READ_MODELS_URL",
         "DEVICE_LEDGER_SUPERVISOR_FD",
     ]
+    assert "planted" not in replay_runner._environment(api.settings).values()
 
 
 @QUICK
@@ -142,6 +144,20 @@ async def test_a_child_that_somebody_kills_is_a_failed_replay(api: Installation)
     for child in children(api.settings.home):
         os.kill(child.pid, signal.SIGKILL)
     assert (await until(api, replay, "failed"))["result"] is None
+
+
+@WAITING
+@QUICK
+async def test_a_replay_that_takes_too_long_is_ended(
+    api: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_runner, "RUN_SECONDS_MAX", 0.1)
+    replay = (await start(api)).json()["id"]
+    told = await until(api, replay, "failed")
+    assert (told["reason"], children(api.settings.home)) == (
+        "it takes too long: narrow the time or the rules",
+        [],
+    )
 
 
 async def test_too_large_a_result_is_told_as_such(
