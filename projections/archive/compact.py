@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from projections.archive.files import (
     ROW_GROUP,
     metadata_of,
+    read,
     standing_of,
     sync_folder,
     write_part,
@@ -79,7 +79,7 @@ def _tables(parts: Sequence[Part]) -> Iterator[Any]:
     waiting: list[Any] = []
     count = 0
     for part in parts:
-        with pq.ParquetFile(part.path) as file:
+        with read(part) as file:
             for batch in file.iter_batches(ROW_GROUP // 5):
                 waiting.append(batch)
                 count += batch.num_rows

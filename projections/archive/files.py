@@ -1,7 +1,8 @@
 """Writing the archive's files: whole or not at all, on the disk before they are seen."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,21 @@ def metadata_of(part: Part) -> Any:
     Raises:
         ArchiveBrokenError: it can't be read.
     """
+    with read(part) as file:
+        return file.metadata
+
+
+@contextmanager
+def read(part: Part) -> Iterator[pq.ParquetFile]:
+    """Open a file to read it within.
+
+    Raises:
+        ArchiveBrokenError: it can't be read.
+    """
     try:
-        return pq.read_metadata(part.path)
-    except (pa.ArrowInvalid, OSError) as error:
+        with pq.ParquetFile(part.path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
         raise ArchiveBrokenError(
             f"{part.path.name} can't be read: {type(error).__name__}"
         ) from None

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from projections.archive.files import read
 from projections.archive.layout import Part, listed, resolved
 from projections.archive.reader import BEGINNING, text
 from projections.archive.rows import SCHEMA, ArchiveRow
@@ -24,6 +24,9 @@ def repeats(folder: Path, rows: Sequence[ArchiveRow]) -> list[bool]:
 
     Lines are in the order of the topic. What the files hold from the first one on is no matter:
     where another process archives meanwhile, those are the lines themselves.
+
+    Raises:
+        ArchiveBrokenError: a file can't be read.
     """
     # No record is filed under a day before its own.
     since = min((first_made(row)[:10] for row in rows), default="")
@@ -52,7 +55,7 @@ def first_made(row: ArchiveRow) -> str:
 
 
 def _found(part: Part, refs: Sequence[str], before: int) -> set[str]:
-    with pq.ParquetFile(part.path) as file:
+    with read(part) as file:
         wanted = [
             number
             for number in range(file.metadata.num_row_groups)

@@ -167,6 +167,16 @@ async def test_an_archive_that_lost_a_file_is_written_anew(tmp_path: Path, damag
     assert again.raw() == EVENT_BYTES
 
 
+async def test_a_file_that_can_not_be_read_any_more_is_named(tmp_path: Path) -> None:
+    archiving = Archiving(tmp_path, ACCESS_LOG)
+    await archiving.take([flush(looked_up(1))])
+    await archiving.take([flush(looked_up(2))])
+    damaged = parts_of(archiving.folder)[0][0].path
+    damaged.write_bytes(damaged.read_bytes()[:-10])
+    with pytest.raises(ArchiveBrokenError, match=damaged.name):
+        await archiving.take([flush(looked_up(1))])
+
+
 def test_one_process_writes(tmp_path: Path) -> None:
     store = ArchiveStore(tmp_path / "archive")
     with (
