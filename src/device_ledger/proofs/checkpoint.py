@@ -14,7 +14,14 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from device_ledger.proofs.note import NoteError, Signer, VerifierKey, open_note, sign_note
+from device_ledger.proofs.note import (
+    NoteError,
+    Signer,
+    VerifierKey,
+    open_note,
+    sign_note,
+    unverified_text,
+)
 
 
 class CheckpointError(NoteError):
@@ -68,13 +75,16 @@ def sign_checkpoint(checkpoint: Checkpoint, signers: Sequence[Signer]) -> str:
 
 
 def open_checkpoint(note: str, keys: Sequence[VerifierKey]) -> Checkpoint:
-    """The checkpoint of a note that one of the keys signed.
+    """The checkpoint of a note that the log itself signed: one of the keys that has its name.
 
     Raises:
-        UntrustedNoteError: none of the keys signed it, or a signature of one doesn't verify.
+        UntrustedNoteError: none of these keys signed it, or a signature of one doesn't verify.
         NoteError: it is no signed checkpoint.
     """
-    return parse_checkpoint(open_note(note, keys))
+    found = parse_checkpoint(unverified_text(note))
+    # A signature doesn't cover the name beside it: the same key may sign for other logs.
+    open_note(note, [key for key in keys if key.name == found.origin])
+    return found
 
 
 def split_notes(text: str) -> list[str]:

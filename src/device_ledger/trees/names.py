@@ -10,6 +10,7 @@ from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG
 LOGS: Final = (EVENTS_LOG, ACCESS_LOG)
 
 _POSITION: Final = "position "
+_DIGITS_MAX: Final = 19
 
 
 def origin_of(ledger_id: str, log: str) -> str:
@@ -36,7 +37,8 @@ def position_of(checkpoint: Checkpoint) -> int:
     """
     for line in checkpoint.extensions:
         number = line.removeprefix(_POSITION)
-        if line.startswith(_POSITION) and number.isascii() and number.isdigit():
+        is_number = number.isascii() and number.isdigit() and len(number) <= _DIGITS_MAX
+        if line.startswith(_POSITION) and is_number:
             return int(number)
     raise CheckpointError("the checkpoint has no line: position NUMBER")
 

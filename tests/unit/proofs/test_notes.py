@@ -158,3 +158,10 @@ def test_a_file_of_notes_is_split_where_each_begins() -> None:
     assert split_notes("".join(notes)) == notes
     assert split_notes("\n".join(notes)) == notes
     assert split_notes("") == []
+
+
+def test_a_checkpoint_of_another_log_is_refused_whatever_name_signs_it() -> None:
+    # One key may sign for several names: what it signed for one is no word of the other.
+    other = Checkpoint("example.org/access", 12, bytes(32))
+    with pytest.raises(UntrustedNoteError):
+        open_checkpoint(sign_checkpoint(other, [LOG]), [LOG.verifier, WITNESS.verifier])

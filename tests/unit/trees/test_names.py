@@ -38,7 +38,11 @@ def test_a_checkpoint_tells_how_far_its_log_is_followed() -> None:
     assert position_of(Checkpoint("log", 1, bytes(32), lines)) == 48213
 
 
-@pytest.mark.parametrize("lines", [(), ("position",), ("position x",), ("position ²",)])
+@pytest.mark.parametrize(
+    "lines",
+    [(), ("position",), ("position x",), ("position ²",), (f"position {'9' * 5000}",)],
+    ids=range(5),
+)
 def test_a_checkpoint_without_a_position_is_refused(lines: tuple[str, ...]) -> None:
     with pytest.raises(CheckpointError):
         position_of(Checkpoint("log", 1, bytes(32), lines))
