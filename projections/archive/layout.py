@@ -82,6 +82,18 @@ def parts_of(folder: Path) -> dict[int, list[Part]]:
     Raises:
         ArchiveBrokenError: a range is missing between two, or in two of them.
     """
+    told = ""
+    while True:
+        try:
+            return _chained(folder)
+        except ArchiveBrokenError as error:
+            # Two files may have come while folders were listed, and only the second was seen.
+            if str(error) == told:
+                raise
+            told = str(error)
+
+
+def _chained(folder: Path) -> dict[int, list[Part]]:
     kept, _ = resolved(listed(folder))
     by_partition: dict[int, list[Part]] = defaultdict(list)
     for part in kept:

@@ -8,6 +8,7 @@ import pytest
 from device_ledger.wire import access
 from device_ledger.wire.events import PublicEvent
 from device_ledger.wire.trail import ACCESS_LOG
+from projections.archive import layout
 from projections.archive.layout import ArchiveBrokenError, parts_of
 from projections.archive.models import EVENTS_ARCHIVE
 from projections.archive.reader import read_raw
@@ -165,6 +166,20 @@ async def test_an_archive_that_lost_a_file_is_written_anew(tmp_path: Path, damag
     again = Archiving(tmp_path)
     await again.take(EVENTS)
     assert again.raw() == EVENT_BYTES
+
+
+async def test_files_that_come_while_they_are_listed_are_no_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archiving = Archiving(tmp_path)
+    for record in EVENTS:
+        await archiving.take([record])
+    whole = parts_of(archiving.folder)
+    every = layout.listed(archiving.folder)
+    partition = EVENTS[0].partition
+    listings = [[part for part in every if part != whole[partition][n]] for n in (1, 2)]
+    monkeypatch.setattr(layout, "listed", lambda _: listings.pop(0) if listings else every)
+    assert (parts_of(archiving.folder), listings) == (whole, [])
 
 
 async def test_a_file_that_can_not_be_read_any_more_is_named(tmp_path: Path) -> None:
