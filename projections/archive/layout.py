@@ -3,7 +3,8 @@
 ``HOME/archive/<log>/day=YYYY-MM-DD/p<partition>-<first offset>-<last offset>.parquet``: a file
 holds what lay on one partition of the log's topic from the first offset through the last, and the
 ranges of a partition follow each other without a gap. A file's day is the recorded day of its
-events; of access records, whose Kafka records carry several, the day of the newest in each.
+events; of access records, whose Kafka records carry several, the day of the newest in each. The
+first range begins at 0, wherever the topic did.
 """
 
 import re
@@ -80,7 +81,7 @@ def parts_of(folder: Path) -> dict[int, list[Part]]:
     """The files to read of each partition, in order.
 
     Raises:
-        ArchiveBrokenError: a range is missing between two, or in two of them.
+        ArchiveBrokenError: a range is missing, at the beginning or between two, or in two of them.
     """
     told = ""
     while True:
@@ -98,9 +99,8 @@ def _chained(folder: Path) -> dict[int, list[Part]]:
     by_partition: dict[int, list[Part]] = defaultdict(list)
     for part in kept:
         before = by_partition[part.partition]
-        if before and before[-1].last + 1 != part.first:
-            raise ArchiveBrokenError(
-                f"{part.path.relative_to(folder.parent)} doesn't follow {before[-1].path.name}"
-            )
+        if part.first != (before[-1].last + 1 if before else 0):
+            due = f"follow {before[-1].path.name}" if before else "begin its partition"
+            raise ArchiveBrokenError(f"{part.path.relative_to(folder.parent)} doesn't {due}")
         before.append(part)
     return dict(by_partition)

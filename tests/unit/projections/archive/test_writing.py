@@ -151,15 +151,16 @@ async def test_a_topic_that_was_emptied_and_filled_again_changes_nothing(tmp_pat
     assert archiving.raw() == EVENT_BYTES
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut"])
+@pytest.mark.parametrize("damage", ["first gone", "gone", "cut"])
 async def test_an_archive_that_lost_a_file_is_written_anew(tmp_path: Path, damage: str) -> None:
     archiving = Archiving(tmp_path)
     for record in EVENTS:
         await archiving.take([record])
     parts = parts_of(archiving.folder)[EVENTS[0].partition]
-    if damage == "gone":
-        parts[1].path.unlink()
-        with pytest.raises(ArchiveBrokenError, match=parts[2].path.name):
+    if damage.endswith("gone"):
+        lost = 0 if damage == "first gone" else 1
+        parts[lost].path.unlink()
+        with pytest.raises(ArchiveBrokenError, match=parts[lost + 1].path.name):
             parts_of(archiving.folder)
     else:
         parts[-1].path.write_bytes(parts[-1].path.read_bytes()[:-10])
