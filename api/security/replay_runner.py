@@ -31,6 +31,7 @@ LOOK_SECONDS: Final = 1.0
 GRACE_SECONDS: Final = 5.0
 RUN_SECONDS_MAX = 3_600.0
 """How long a replay may run: others wait behind it, those of other banks too."""
+_SAID: Final = "device-ledger: "
 _KEPT_FROM_CHILDREN: Final = ("DEVICE_LEDGER_", "PG")
 
 
@@ -192,9 +193,17 @@ def outcome_of(replay: Replay, code: int) -> Standing:
         result.unlink()
         reason = "it has more alerts than a result may hold: narrow the time or the rules"
         return replace(replay.standing, state="failed", reason=reason)
-    words = (replay.run / "stderr").read_text(errors="replace").strip().splitlines() or ["?"]
-    reason = words[-1].removeprefix("device-ledger: ").replace(f"{replay.rules}/", "")
-    return replace(replay.standing, state="failed", reason=reason[:1000])
+    return replace(replay.standing, state="failed", reason=_reason(replay)[:1000])
+
+
+def _reason(replay: Replay) -> str:
+    """What the process said at its end."""
+    lines = (replay.run / "stderr").read_text(errors="replace").strip().splitlines()
+    last = lines[-1] if lines else ""
+    if last.startswith(_SAID):
+        return last.removeprefix(_SAID).replace(f"{replay.rules}/", "")
+    # An error that nobody foresaw can hold values of any bank.
+    return f"it ended by {last.partition(':')[0] or 'itself'}"
 
 
 @contextmanager

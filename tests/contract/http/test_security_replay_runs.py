@@ -174,6 +174,26 @@ async def test_too_large_a_result_is_told_as_such(
     assert "more alerts than a result may hold" in ended.reason
 
 
+@pytest.mark.parametrize(
+    ("stderr", "reason"),
+    [
+        ("device-ledger: there are no rules to replay\n", "there are no rules to replay"),
+        ("Traceback …\nValueError: Could not convert 'customer-1'\n", "it ended by ValueError"),
+        ("Killed\n", "it ended by Killed"),
+        ("", "it ended by itself"),
+    ],
+)
+async def test_a_failed_replay_tells_nothing_that_was_not_meant_to_be_told(
+    tmp_path: Path, stderr: str, reason: str
+) -> None:
+    asked = replay_files.Asked("me", DAY["from"], DAY["from"], DAY["to"], "bank-1", ["r"])
+    replay = Replay("r", tmp_path, asked, Standing("running", 1))
+    replay.run.mkdir()
+    (replay.run / "stderr").write_text(stderr)
+    ended = replay_runner.outcome_of(replay, 1)
+    assert (ended.state, ended.reason) == ("failed", reason)
+
+
 @QUICK
 async def test_what_another_process_runs_is_left_to_it(tmp_path: Path) -> None:
     files = replay_files.ReplayFiles(tmp_path / "replays")
