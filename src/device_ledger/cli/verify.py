@@ -82,6 +82,12 @@ class Asked:
     key: str | None
     archive: Path | None
 
+    @property
+    def may_be_behind(self) -> bool:
+        """Whether what was signed may not have come to the source yet: the archive is written after
+        the checkpoints, each partition by itself."""
+        return self.source == Source.archive and self.checkpoint is None
+
 
 def _verify(settings: Settings, asked: Asked) -> None:
     import asyncio
@@ -91,7 +97,7 @@ def _verify(settings: Settings, asked: Asked) -> None:
 
     from device_ledger.proofs import NoteError
     from device_ledger.trees.database import TreeStoreError
-    from device_ledger.verify.check import Check, DifferenceError
+    from device_ledger.verify.check import Check, DifferenceError, MissingError
     from device_ledger.verify.sources import SourceError
 
     # Its client tells every try to connect; here one line says that there is no broker.
@@ -103,7 +109,9 @@ def _verify(settings: Settings, asked: Asked) -> None:
         asyncio.run(_compare(check, signed.newest, _lines(settings, asked), asked.log))
         _tell(check, check.finish(), asked)
     except (DifferenceError, NoteError, SourceError, TreeStoreError) as error:
-        raise CliError(str(error)) from error
+        again = ", or is not in the archive yet: verify again in a minute"
+        lacks = isinstance(error, MissingError) and asked.may_be_behind
+        raise CliError(f"{error}{again if lacks else ''}") from error
     except KafkaError as error:
         raise CliError(f"Kafka can't be read: {type(error).__name__}") from error
     finally:
@@ -182,9 +190,7 @@ async def _lines(settings: Settings, asked: Asked) -> AsyncIterator[Line]:
 
 
 def _tell(check: Check, found: Whole, asked: Asked) -> None:
-    # The archive is written after the checkpoints: by those of now it may lack what is newest.
-    is_behind = asked.source == Source.archive and asked.checkpoint is None
-    if found.missing and not is_behind:
+    if found.missing and not asked.may_be_behind:
         raise CliError(
             f"{found.missing:,} of the records that were signed are missing at the end, the first"
             f" of them {check.first_missing()}"

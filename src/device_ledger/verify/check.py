@@ -19,6 +19,10 @@ class DifferenceError(Exception):
     """A log is not the one that was signed; one line that says where."""
 
 
+class MissingError(DifferenceError):
+    """It lacks a record that was signed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A record of a log as it is kept: the event's id or the access record's, its exact bytes, and
@@ -84,7 +88,7 @@ class Check:
         leaves = self._own.size
         if self._due is not None and self._tree.leads_to(self._due):
             if self._first is not None:
-                raise DifferenceError(self._exactly(*self._first))
+                raise self._exactly(*self._first)
             self._good = (leaves, self._ref)
         return Whole(leaves, *self._good, missing=max(0, self._newest - leaves))
 
@@ -96,22 +100,22 @@ class Check:
     def _compare(self, due: Checkpoint) -> None:
         if self._own.root() != due.root:
             if self._first is not None and self._tree.leads_to(due):
-                raise DifferenceError(self._exactly(*self._first))
+                raise self._exactly(*self._first)
             raise DifferenceError(self._between(due))
         self._good = (due.size, self._ref)
         self._first = None
         self._tree.restart(self._own)
         self._due = next(self._checkpoints, None)
 
-    def _exactly(self, index: int, ref: str, hashed: bytes) -> str:
+    def _exactly(self, index: int, ref: str, hashed: bytes) -> DifferenceError:
         signed = self._tree.ref_of(index)
         if self._noun == "event" and signed and int(ref) < int(signed):
-            return f"event {ref} is not in the log that was signed"
+            return DifferenceError(f"event {ref} is not in the log that was signed")
         if self._noun == "event" and signed and int(ref) > int(signed):
-            return f"event {signed} is missing"
+            return MissingError(f"event {signed} is missing")
         if hashed == self._tree.leaf(index + 1):
-            return f"{self._noun} {signed} is missing"
-        return f"{self._noun} {ref} is not what was signed: its bytes were changed"
+            return MissingError(f"{self._noun} {signed} is missing")
+        return DifferenceError(f"{self._noun} {ref} is not what was signed: its bytes were changed")
 
     def _between(self, due: Checkpoint) -> str:
         size, ref = self._good

@@ -8,6 +8,8 @@ from typer.testing import CliRunner, Result
 from device_ledger.cli.main import app
 from device_ledger.proofs import Checkpoint, Signer, leaf_hash, root, sign_checkpoint
 from device_ledger.settings import settings
+from device_ledger.trees.store import Leaf, Standing, TreeStore
+from device_ledger.wire.trail import EVENTS_LOG
 from projections.archive.make import write_archive
 from tests.samples.events import linked, value_of
 
@@ -32,13 +34,14 @@ def run(*words: str) -> Result:
 
 def notes(*sizes: int) -> str:
     """Checkpoints of the events, after one of the access log."""
-    hashes = [leaf_hash(value) for value in EXACT]
-    of_events = [
-        sign_checkpoint(Checkpoint(EVENTS.verifier.name, size, root(hashes[:size])), [EVENTS])
-        for size in sizes
-    ]
     other = sign_checkpoint(Checkpoint(ACCESS.verifier.name, 7, bytes(32)), [ACCESS])
-    return "".join([other, *of_events])
+    return "".join([other, *map(signed, sizes)])
+
+
+def signed(size: int) -> str:
+    """The checkpoint of the first events."""
+    hashes = [leaf_hash(value) for value in EXACT]
+    return sign_checkpoint(Checkpoint(EVENTS.verifier.name, size, root(hashes[:size])), [EVENTS])
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,26 @@ def test_a_file_that_does_not_hold_is_told_in_one_line(home: Path, content: str,
     result = run("verify", "--checkpoint", str(kept), "--key", KEY)
     assert result.exit_code == 1
     assert told in result.stderr.splitlines()[-1]
+
+
+def test_an_event_that_the_archive_lacks_may_be_on_its_way_where_it_is_written(home: Path) -> None:
+    trees = TreeStore.open(settings())
+    trees.prepare()
+    trees.set_verifier(EVENTS_LOG, KEY)
+    leaves = [Leaf(leaf_hash(value), str(n)) for n, value in zip((3, 4, 9), EXACT, strict=True)]
+    trees.append(EVENTS_LOG, Standing(), leaves, 9, lambda _: signed(3))
+    trees.close()
+    write_archive(home / "archive", [EXACT[0], EXACT[2]])
+    kept = home / "kept.txt"
+    kept.write_text(notes(3))
+    told = [
+        run("verify", *words).stderr.splitlines()[-1]
+        for words in ((), ("--checkpoint", str(kept), "--key", KEY))
+    ]
+    assert told == [
+        "device-ledger: event 4 is missing, or is not in the archive yet: verify again in a minute",
+        "device-ledger: event 4 is missing",
+    ]
 
 
 def test_an_archive_that_is_not_there_is_told(home: Path) -> None:
