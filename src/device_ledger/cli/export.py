@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 import typer
 
 from device_ledger.cli.errors import USAGE, CliError
+from device_ledger.cli.times import TIMES_HELP, option_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,10 +31,13 @@ class Format(StrEnum):
     ocsf = "ocsf"
 
 
+_WITH_ALERT = (Format.ndjson, Format.ocsf)
+"""The formats with a place for an alert, beside the lines."""
+
 As = typer.Option("--format", "-f", help="See docs/export.md for what each holds.")
 Out = typer.Option("--output", "-o", help="File to write; `-` is the standard output.")
-Since = typer.Option("--from", help="First moment or day: 2026-01-31 or 2026-01-31T09:30:00Z.")
-Until = typer.Option("--to", help="The moment or day (UTC) before which it ends.")
+Since = typer.Option("--from", help=f"The first moment: {TIMES_HELP}.")
+Until = typer.Option("--to", help="The moment before which it ends, as --from.")
 Token = typer.Option(help="Only lines of the device with this token.")
 Id = typer.Option(help="The same by the device's ID; `-` reads it from the standard input.")
 Customer = typer.Option(help="Only lines of this customer ID or user ID.")
@@ -118,7 +122,8 @@ def _export(settings: Settings, wanted: Wanted) -> None:
         raise CliError("whoever read the export went away before its end") from None
     except OSError as error:
         raise CliError(f"cannot write {wanted.output}: {error.strerror}") from error
-    typer.echo(f"{count:,} lines exported", err=True)
+    before = "the alert and " if case and wanted.format in _WITH_ALERT else ""
+    typer.echo(f"{before}{count:,} lines exported", err=True)
 
 
 def _checked(settings: Settings, wanted: Wanted) -> dict[str, Any]:
@@ -133,7 +138,7 @@ def _checked(settings: Settings, wanted: Wanted) -> dict[str, Any]:
     _check_types(given.get("types", ()))
     for name, option in (("since", "--from"), ("until", "--to")):
         if name in given:
-            given[name] = _moment(option, given[name])
+            given[name] = option_moment(option, given[name])
     if "device_id" in given:
         given["device_token"] = _token_of(settings, given.pop("device_id"))
     return given | {"types": tuple(given.get("types", ()))}
@@ -146,22 +151,6 @@ def _check_types(types: Iterable[str]) -> None:
     known = {*EVENT_TYPES, *ACCESS_TYPES}
     if unknown := [one for one in types if one not in known]:
         raise CliError(f"--type {unknown[0]} is none; they are: {', '.join(sorted(known))}", USAGE)
-
-
-def _moment(option: str, text: str) -> str:
-    """A day or an RFC 3339 time as the trail tells it; a day begins in UTC."""
-    from datetime import UTC, datetime
-
-    wrong = CliError(f"{option} is a day (2026-01-31) or a time with its offset", USAGE)
-    try:
-        at = datetime.fromisoformat(text.upper())
-    except ValueError:
-        raise wrong from None
-    if at.tzinfo is None:
-        if len(text) != len("2026-01-31"):
-            raise wrong
-        at = at.replace(tzinfo=UTC)
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _token_of(settings: Settings, device_id: str) -> str:

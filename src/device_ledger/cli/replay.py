@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from device_ledger.cli.errors import FAILED, USAGE, CliError
-from device_ledger.cli.times import TIMES_HELP
+from device_ledger.cli.times import TIMES_HELP, option_moment
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,7 +59,9 @@ def replay(
 
     if follow and archive is not None:
         raise CliError("--follow needs Kafka, --archive is without it", USAGE)
-    asked = (_moment("--from", start), _moment("--to", end))
+    asked = (option_moment("--from", start), option_moment("--to", end))
+    if asked[0] >= asked[1]:
+        raise CliError("--to must be after --from", USAGE)
     chosen = settings()
     where = {
         "archive": archive or chosen.home / "archive",
@@ -72,17 +74,6 @@ def replay(
         asyncio.run(_replay(chosen, asked, where, files, follow=follow))
     except asyncio.CancelledError:
         raise CliError("the replay was cancelled", FAILED) from None
-
-
-def _moment(option: str, words: str) -> str:
-    from datetime import UTC, datetime
-
-    from device_ledger.cli.times import as_text, moment
-
-    try:
-        return as_text(moment(words, datetime.now(UTC)))
-    except (ValueError, OverflowError):
-        raise CliError(f"{option} is no time; it takes {TIMES_HELP}", USAGE) from None
 
 
 async def _replay(

@@ -98,13 +98,15 @@ def test_a_day_begins_in_utc(home: Path) -> None:
         "3",
     ]
     assert refs(run(home, "--to", "2026-01-31").stdout_bytes) == []
+    assert refs(run(home, "--from", "yesterday", "--to", "now").stdout_bytes) == []
+    assert refs(run(home, "--to", "today").stdout_bytes) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--from", "yesterday"), "--from is a day (2026-01-31) or a time with its offset"),
-        (("--to", "2026-01-31T09:30:00"), "--to is a day (2026-01-31) or a time with its offset"),
+        (("--from", "lastweek"), "--from is no time; it takes RFC 3339"),
+        (("--to", "2026-01-31T09:30:00"), "--to is no time; it takes RFC 3339"),
         (("--outcome", "lost"), "--outcome is one of: done, refused, found, not-found"),
         (("--alert", "a", "--customer", "b"), "--alert stands alone"),
         (("--device-id", "a", "--device-token", "b"), "two ways to say one thing"),
