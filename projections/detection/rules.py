@@ -61,8 +61,10 @@ def load_rules(paths: Sequence[Path]) -> list[Rule]:
     for file in _files(paths):
         try:
             text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RuleError(f"{file}: can't be read: {_first_line(error)}") from None
+        except OSError as error:
+            raise RuleError(f"{file}: can't be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise RuleError(f"{file}: can't be read: it is not UTF-8") from None
         try:
             rule = parse_rule(text, file.stem)
         except RuleError as error:

@@ -116,6 +116,15 @@ def test_a_file_that_is_no_rule_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_can_not_be_read_is_told_in_one_line(tmp_path: Path) -> None:
+    missing, latin = tmp_path / "missing.yml", tmp_path / "latin.yml"
+    latin.write_bytes("title: Gerät".encode("latin-1"))
+    for file, why in ((missing, "No such file or directory"), (latin, "it is not UTF-8")):
+        with pytest.raises(RuleError) as caught:
+            load_rules([file])
+        assert str(caught.value) == f"{file}: can't be read: {why}"
+
+
 _CORRELATION = """title: base
 name: base
 logsource: {product: device-ledger}
