@@ -105,7 +105,8 @@ def _show(found: dict[str, Any]) -> None:
 def _show_detector(console: Console, detector: dict[str, Any]) -> None:
     from rich.table import Table
 
-    archive = Table("log", "archived", "rules run through", title="Detector", title_justify="left")
+    archive = Table("log", "Kafka records archived", "rules run through")
+    archive.title, archive.title_justify = "Detector", "left"
     for log, offsets in detector["archived"].items():
         archive.add_row(log, f"{sum(offsets.values()):,}", detector["passed"].get(log, "-"))
     console.print(archive)
