@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -41,6 +42,7 @@ class ReplayRunner:
     def __init__(self, settings: Settings) -> None:
         self.files = ReplayFiles(settings.home / "replays")
         self._environment = _environment(settings)
+        self._spills = settings.home / "run"
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._ends: dict[str, asyncio.Event] = {}
 
@@ -119,6 +121,9 @@ class ReplayRunner:
             finally:
                 # Also where this process ends: the next one starts the replay again.
                 await _stop(process, exited)
+                # One that is killed leaves there what its query had written.
+                spilled = self._spills / f"replay-{process.pid}"
+                await asyncio.to_thread(shutil.rmtree, spilled, ignore_errors=True)
         finally:
             os.close(theirs)
             os.close(ours)

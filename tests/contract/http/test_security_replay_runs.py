@@ -141,9 +141,13 @@ async def test_a_child_that_somebody_kills_is_a_failed_replay(api: Installation)
         return bool(children(api.settings.home))
 
     await come_true(has_begun)
-    for child in children(api.settings.home):
-        os.kill(child.pid, signal.SIGKILL)
+    [child] = children(api.settings.home)
+    spilled = api.settings.home / "run" / f"replay-{child.pid}"
+    spilled.mkdir(parents=True)
+    (spilled / "duckdb_temp_storage").write_bytes(b"much")
+    os.kill(child.pid, signal.SIGKILL)
     assert (await until(api, replay, "failed"))["result"] is None
+    assert not spilled.exists()
 
 
 @WAITING
