@@ -109,6 +109,11 @@ def _leaves(record: ConsumerRecord[bytes, bytes]) -> list[Leaf]:
 def _leaf(line: bytes) -> Leaf:
     try:
         record = decode(line)
-        return Leaf(leaf_hash(line), record.id, record.data.get("bankId"))
+        return Leaf(leaf_hash(line), _name(record.id) or "", _name(record.data.get("bankId")))
     except (MalformedRecordError, AttributeError):
         return Leaf(leaf_hash(line), "")
+
+
+def _name(value: object) -> str | None:
+    # What a database refuses would end the signing, and anyone with the topic could write it.
+    return value if isinstance(value, str) and "\0" not in value else None
