@@ -73,11 +73,7 @@ def _show(found: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    processes = Table("process", "pid", "", title="Here", title_justify="left")
-    for process in found["processes"]:
-        state = "runs" if process["alive"] else "died"
-        processes.add_row(process["name"], str(process["pid"]), state)
-    console.print(processes)
+    _show_processes(console, found["processes"])
     if found["detector"]:
         _show_detector(console, found["detector"])
     if "problem" in found:
@@ -100,6 +96,19 @@ def _show(found: dict[str, Any]) -> None:
         topics.add_row(topic, f"{sum(records.values()):,}")
     topics.add_row("dead letters", str(found["dead_letters"]))
     console.print(topics)
+
+
+def _show_processes(console: Console, processes: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    if not processes:
+        console.print("Nothing runs here")
+        return
+    shown = Table("process", "pid", "", title="Here", title_justify="left")
+    for process in processes:
+        state = "runs" if process["alive"] else "died"
+        shown.add_row(process["name"], str(process["pid"]), state)
+    console.print(shown)
 
 
 def _show_detector(console: Console, detector: dict[str, Any]) -> None:
