@@ -16,6 +16,15 @@ from projections.archive.layout import ArchiveBrokenError, parts_of
 from projections.archive.reader import RawLine, read_columns, text
 
 _ENTRY = Entry._fields
+# Text that is no UTF-8 and times beyond all years are found where they are read.
+_UNREADABLE = (
+    ArchiveBrokenError,
+    pa.ArrowException,
+    OSError,
+    KeyError,
+    ValueError,
+    OverflowError,
+)
 _COLUMNS = (*RawLine._fields, "prev", *(name for name in _ENTRY if name != "seq"))
 _AT = _COLUMNS.index("at")
 _entry = itemgetter(*map(_COLUMNS.index, _ENTRY))
@@ -42,7 +51,7 @@ def archived_lines(archive: Path, log: str) -> Iterator[Line]:
                 problem = problem or _out_of_chain(last, row)
                 last[row[_PARTITION]] = entry.seq
             yield Line(entry.ref, row[_RAW], problem)
-    except (ArchiveBrokenError, pa.ArrowException, OSError, KeyError) as error:
+    except _UNREADABLE as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DifferenceError(f"the archive of the {log} log can't be read: {told}") from None
 
