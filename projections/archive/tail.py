@@ -1,18 +1,21 @@
 """The live end of the trail: records as they come, behind the guard, into memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
+from projections.archive.layout import ArchiveBrokenError
 from projections.archive.models import ARCHIVES
 from projections.archive.rows import ArchiveRow
 from projections.archive.store import ArchiveGeneration
 from projections.archive.trail import Trail
-from projections.guard import KafkaRecord, Sifted, Standing, sift
+from projections.guard import HistoryChangedError, KafkaRecord, Sifted, Standing, sift
 from projections.model import Appended
+from projections.store import GenerationGoneError
 from projections.threads import finish_in_thread
-from projections.topic import Topic
+from projections.topic import KAFKA_ERRORS, Topic
 
 _MODELS = {model.table: model for model in ARCHIVES}
 _UNFIT = (KeyError, TypeError, ValueError, AttributeError)
@@ -101,6 +104,21 @@ async def read_on(tail: Tail, brokers: str) -> None:
             async for batch in reading.batches(starts, ends):
                 records = [record for of_partition in batch.values() for record in of_partition]
                 await finish_in_thread(tail.take, {log: records})
+
+
+@contextmanager
+def told_plainly(error_class: type[Exception]) -> Iterator[None]:
+    """Tell what is wrong with the archive or the topics in one line, as an ``error_class``."""
+    try:
+        yield
+    except GenerationGoneError:
+        raise error_class("there is no archive yet: `device-ledger detector` writes it") from None
+    except (TailBrokenError, HistoryChangedError, ArchiveBrokenError) as error:
+        raise error_class(f"archive and topics don't fit together: {error}") from error
+    except KAFKA_ERRORS as error:
+        raise error_class(f"Kafka doesn't answer: {type(error).__name__}") from error
+    except OSError as error:
+        raise error_class(f"the archive can't be read: {error.strerror}") from error
 
 
 def _next_offsets(standings: Mapping[str, Mapping[int, Standing]]) -> dict[str, dict[int, int]]:

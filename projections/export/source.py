@@ -11,15 +11,11 @@ import duckdb
 import pyarrow as pa
 
 from device_ledger.wire.trail import Entry
-from projections.archive.layout import ArchiveBrokenError
 from projections.archive.reader import moment, text
 from projections.archive.rows import ENTRY_FIELDS
-from projections.archive.tail import Tail, TailBrokenError, read_on
+from projections.archive.tail import Tail, read_on, told_plainly
 from projections.detection.engine import open_engine
 from projections.export.selection import Selection
-from projections.guard import HistoryChangedError
-from projections.store import GenerationGoneError
-from projections.topic import KAFKA_ERRORS
 
 SCHEMA: Final = pa.schema(ENTRY_FIELDS)
 """The columns of a batch: the fields of an `Entry`; ``at`` in UTC without a zone."""
@@ -116,12 +112,7 @@ def open_source(archive: Path, *, spill: Path, bank_id: str | None = None) -> It
 @contextmanager
 def _told_plainly() -> Iterator[None]:
     try:
-        yield
-    except GenerationGoneError:
-        raise ExportError("there is no archive yet: `device-ledger detector` writes it") from None
-    except (TailBrokenError, HistoryChangedError, ArchiveBrokenError) as error:
-        raise ExportError(f"archive and topics don't fit together: {error}") from error
-    except KAFKA_ERRORS as error:
-        raise ExportError(f"Kafka doesn't answer: {type(error).__name__}") from error
+        with told_plainly(ExportError):
+            yield
     except duckdb.Error as error:
         raise ExportError(f"the archive can't be read: {type(error).__name__}") from error

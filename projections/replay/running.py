@@ -2,8 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +11,8 @@ from typing import TypeVar
 
 import duckdb
 
-from projections.archive.layout import ArchiveBrokenError
 from projections.archive.reader import text
-from projections.archive.tail import Tail, TailBrokenError, read_on
+from projections.archive.tail import Tail, read_on, told_plainly
 from projections.detection.engine import open_engine
 from projections.detection.evaluate import FoundAlert
 from projections.detection.rules import Rule, RuleError, load_rules
@@ -21,12 +20,9 @@ from projections.detector.feed import TOPICS, open_feed
 from projections.detector.session import GRACE, Session
 from projections.detector.state import State
 from projections.detector.told import Told, read_told
-from projections.guard import HistoryChangedError
 from projections.replay.compare import Comparison, compare
 from projections.replay.replaying import Range, Report, TooManyAlertsError, replay
-from projections.store import GenerationGoneError
 from projections.threads import finish_in_thread
-from projections.topic import KAFKA_ERRORS
 
 MEMORY = "512MB"
 YOUNG = GRACE + timedelta(seconds=3)
@@ -115,7 +111,7 @@ class Replay:
             told=Told(),
             save=lambda _: None,
         )
-        with _told_plainly():
+        with told_plainly(ReplayError):
             async with open_feed(self._brokers, self._tail.next_offsets()) as feed:
                 clock = asyncio.get_running_loop().time
                 forgot_at = clock()
@@ -162,7 +158,7 @@ async def open_replay(
         raise ReplayError("there are no rules to replay")
     try:
         with (
-            _told_plainly(),
+            told_plainly(ReplayError),
             open_engine([archive], memory=MEMORY, threads=2, spill=spill) as engine,
         ):
             tail = Tail(engine, archive, bank_id=bank_id)
@@ -172,21 +168,6 @@ async def open_replay(
             yield Replay(tail, loaded, brokers, bank_id, read_at)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Tell in one line what was not to be foreseen of files and topics."""
-    try:
-        yield
-    except GenerationGoneError:
-        raise ReplayError("there is no archive yet: `device-ledger detector` writes it") from None
-    except (TailBrokenError, HistoryChangedError, ArchiveBrokenError) as error:
-        raise ReplayError(f"archive and topics don't fit together: {error}") from error
-    except KAFKA_ERRORS as error:
-        raise ReplayError(f"Kafka doesn't answer: {type(error).__name__}") from error
-    except OSError as error:
-        raise ReplayError(f"the archive can't be read: {error.strerror}") from error
 
 
 def _first_line(error: Exception) -> str:
