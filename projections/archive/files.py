@@ -31,7 +31,13 @@ def write_part(part: Part, tables: Iterable[Any], standing: Standing) -> None:
     told = [standing.last_id, standing.last_offset, standing.source]
     schema = SCHEMA.with_metadata({_STANDING: orjson.dumps(told)})
     with draft.open("wb") as file:
-        writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=_DICTIONARY)
+        writer = pq.ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            use_dictionary=_DICTIONARY,
+            write_page_checksum=True,
+        )
         with writer:
             for table in tables:
                 writer.write_table(table.replace_schema_metadata(schema.metadata), ROW_GROUP)
@@ -64,6 +70,20 @@ def metadata_of(part: Part) -> Any:
         return file.metadata
 
 
+def open_part(part: Part) -> pq.ParquetFile:
+    """Open a file; what its pages' checksums don't fit fails as it is read.
+
+    Raises:
+        ArchiveBrokenError: its columns are not those of an archive.
+        ArrowException, OSError: it can't be read.
+    """
+    file = pq.ParquetFile(part.path, page_checksum_verification=True)
+    if not file.schema_arrow.equals(SCHEMA):
+        file.close()
+        raise ArchiveBrokenError(f"{part.path.name} has other columns than the archive")
+    return file
+
+
 @contextmanager
 def read(part: Part) -> Iterator[pq.ParquetFile]:
     """Open a file to read it within.
@@ -72,7 +92,7 @@ def read(part: Part) -> Iterator[pq.ParquetFile]:
         ArchiveBrokenError: it can't be read.
     """
     try:
-        with pq.ParquetFile(part.path) as file:
+        with open_part(part) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         raise ArchiveBrokenError(

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from device_ledger.wire.trail import EVENTS_LOG
-from projections.archive.files import metadata_of
-from projections.archive.layout import Part, parts_of
+from projections.archive.files import metadata_of, open_part
+from projections.archive.layout import ArchiveBrokenError, Part, parts_of
 from projections.archive.rows import SCHEMA
 
 BEGINNING = "0001-01-01T00:00:00.000Z"
@@ -31,6 +31,7 @@ class RawLine(NamedTuple):
     raw: bytes
 
 
+_PARTITION = RawLine._fields.index("partition")
 _OFFSET = RawLine._fields.index("offset")
 
 
@@ -86,13 +87,15 @@ def _of_partition(
         if part.last <= after:
             continue
         try:
-            file = pq.ParquetFile(part.path)
+            file = open_part(part)
         except FileNotFoundError:
             # It was joined with others since: take the file that holds all of them.
             parts = parts_of(folder)[partition]
             continue
         with file:
             for line in _lines(file, columns):
+                if line[_PARTITION] != partition or not part.first <= line[_OFFSET] <= part.last:
+                    raise ArchiveBrokenError(f"{part.path.name} holds a line of another range")
                 if line[_OFFSET] > after:
                     yield line
         after = part.last

@@ -25,9 +25,11 @@ _UNREADABLE = (
     ValueError,
     OverflowError,
 )
-_COLUMNS = (*RawLine._fields, "prev", *(name for name in _ENTRY if name != "seq"))
+# A mark that nothing here needs is read so that damage to it shows.
+_COLUMNS = (*RawLine._fields, "prev", *(name for name in _ENTRY if name != "seq"), "repeat")
 _AT = _COLUMNS.index("at")
 _entry = itemgetter(*map(_COLUMNS.index, _ENTRY))
+_place = itemgetter(*map(_COLUMNS.index, ("partition", "offset", "idx")))
 _RAW = _COLUMNS.index("raw")
 _PARTITION = _COLUMNS.index("partition")
 _PREV = _COLUMNS.index("prev")
@@ -44,9 +46,10 @@ def archived_lines(archive: Path, log: str) -> Iterator[Line]:
         if not parts_of(archive / log):
             raise SourceError(f"there is no archive of the {log} log in {archive}")
         last = dict.fromkeys(parts_of(archive / log), 0)
+        places = dict.fromkeys(last, (-1, 0))
         for row in read_columns(archive, log, _COLUMNS):
             entry = Entry._make(_entry(row))._replace(at=text(row[_AT]))
-            problem = _problem(log, entry, row[_RAW])
+            problem = _problem(log, entry, row[_RAW]) or _out_of_place(places, row)
             if log == EVENTS_LOG:
                 problem = problem or _out_of_chain(last, row)
                 last[row[_PARTITION]] = entry.seq
@@ -69,6 +72,16 @@ def _problem(log: str, kept: Entry, raw: bytes) -> str:
         return ""
     wrong = [name for name in _ENTRY if getattr(kept, name) != getattr(said, name)]
     return f"the column {wrong[0]} is not what its bytes say"
+
+
+def _out_of_place(places: dict[int, tuple[int, int]], row: tuple[Any, ...]) -> str:
+    """The lines of a Kafka record are counted from 0, and offsets only grow."""
+    partition, offset, idx = _place(row)
+    last, line = places[partition]
+    places[partition] = offset, idx
+    if idx == (line + 1 if offset == last else 0) and offset >= last:
+        return ""
+    return f"its place, line {idx} at offset {offset}, is not after that of the one before it"
 
 
 def _out_of_chain(last: dict[int, int], row: tuple[Any, ...]) -> str:

@@ -154,10 +154,10 @@ def test_any_bit_of_the_event_store_is_found(here: History, seed: int) -> None:
     settings, exact = here
     chance = random.Random(seed)
     trees = TreeStore.open(settings)
-    for _ in range(30):
+    for number in range(30):
         event_id, value = chance.choice(exact)
         stored = b"{" + value[len(b'{"id":"%d",' % event_id) :]
-        place = chance.randrange(len(stored))
+        place = chance.randrange(len(stored)) if number else 0
         flipped = stored[place] ^ (1 << chance.randrange(8))
         change_row(settings, event_id, with_byte(settings, place, flipped))
         with pytest.raises(DifferenceError, match=f"^event {event_id}[: ]"):
@@ -216,21 +216,86 @@ def test_a_column_that_says_something_else_than_the_exact_bytes_is_found(
     )
 
 
+@pytest.mark.parametrize("column", ["offset", "idx", "repeat"])
+def test_damage_to_a_column_that_no_leaf_holds_is_found(here: History, column: str) -> None:
+    settings, exact = here
+    trees = TreeStore.open(settings)
+    path = file_of(settings.home, exact[123][0])
+    content = path.read_bytes()
+    place = last_byte_of(path, column)
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(DifferenceError, match="can't be read"):
+        check_archive(settings, trees)
+    trees.close()
+
+
+def last_byte_of(path: Path, column: str) -> int:
+    """Where the values of a column end in a file of one row group."""
+    footer = pq.ParquetFile(path).metadata
+    [group] = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    chunk = group.column(footer.schema.names.index(column))
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    return int(start + chunk.total_compressed_size) - 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("offset", 1, "its place, line 0 at offset 1, is not after that of the one before it"),
+        ("idx", 1, "its place, line 1 at offset 2, is not after that of the one before it"),
+        ("offset", 10_000, "holds a line of another range"),
+        ("partition", 9, "holds a line of another range"),
+    ],
+)
+def test_a_line_at_a_place_that_it_can_not_have_had_is_found(
+    here: History, column: str, value: int, told: str
+) -> None:
+    settings, _ = here
+    trees = TreeStore.open(settings)
+    path = next(iter(sorted((settings.home / "archive" / "events").glob("day=*/p*.parquet"))))
+    table = pq.ParquetFile(path).read()
+    place = table.schema.get_field_index(column)
+    values = table.column(column).to_pylist()
+    values[2] = value
+    field = table.schema.field(column)
+    pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
+    with pytest.raises(DifferenceError, match=told):
+        check_archive(settings, trees)
+    trees.close()
+
+
+def test_a_column_of_another_type_is_found(here: History) -> None:
+    settings, exact = here
+    trees = TreeStore.open(settings)
+    path = file_of(settings.home, exact[123][0])
+    table = pq.ParquetFile(path).read()
+    place = table.schema.get_field_index("at")
+    pq.write_table(table.set_column(place, "at", table.column("at").cast(pa.int64())), path)
+    with pytest.raises(DifferenceError, match="has other columns than the archive"):
+        check_archive(settings, trees)
+    trees.close()
+
+
+def file_of(home: Path, event_id: int) -> Path:
+    """The file of the archive that holds an event."""
+    return next(
+        path
+        for path in (home / "archive" / "events").glob("day=*/p*.parquet")
+        if event_id in pq.ParquetFile(path).read(["seq"]).column("seq").to_pylist()
+    )
+
+
 def rewritten(home: Path, event_id: int, column: str, old: object, new: object) -> Path:
     """Change a value in one file of the archive."""
-    for path in (home / "archive" / "events").glob("day=*/p*.parquet"):
-        table = pq.ParquetFile(path).read()
-        seqs = table.column("seq").to_pylist()
-        if event_id in seqs:
-            values = table.column(column).to_pylist()
-            at = seqs.index(event_id)
-            values[at] = values[at].replace(old, new)
-            field = table.schema.field(column)
-            place = table.schema.get_field_index(column)
-            changed = table.set_column(place, field, pa.array(values, field.type))
-            pq.write_table(changed, path)
-            return path
-    raise AssertionError(event_id)
+    path = file_of(home, event_id)
+    table = pq.ParquetFile(path).read()
+    values = table.column(column).to_pylist()
+    at = table.column("seq").to_pylist().index(event_id)
+    values[at] = values[at].replace(old, new)
+    field = table.schema.field(column)
+    place = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(place, field, pa.array(values, field.type)), path)
+    return path
 
 
 @pytest.mark.parametrize("seed", [random.randrange(1 << 32)], ids="seed={}".format)
