@@ -7,6 +7,7 @@ when it returns.
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import uuid_utils
@@ -127,5 +128,11 @@ def _actor(caller: Caller | Token) -> dict[str, str]:
 
 
 def _rfc3339(milliseconds: int) -> str:
-    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return at.isoformat(timespec="milliseconds")[:-6] + "Z"
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}.{rest:03}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    # Many records are made within one.
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]

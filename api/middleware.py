@@ -3,10 +3,10 @@
 import logging
 import re
 import time
-import uuid
 from collections.abc import Collection
 from typing import Final
 
+import uuid_utils
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 UNMATCHED: Final = "(no route)"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NOT_STORED: Final = (b"cache-control", b"no-store")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9-]{1,64}")
 _EXPOSED: Final = (
     "Ledger-Position",
@@ -55,11 +56,11 @@ class Around:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                added = {"x-request-id": state["request_id"], "cache-control": "no-store"}
-                added |= state.get(RESPONSE_HEADERS, {})
-                message["headers"] += [
-                    (name.lower().encode(), value.encode()) for name, value in added.items()
-                ]
+                message["headers"] += (
+                    (b"x-request-id", state["request_id"].encode()),
+                    _NOT_STORED,
+                    *state.get(RESPONSE_HEADERS, {}).items(),
+                )
             await send(message)
 
         try:
@@ -116,4 +117,4 @@ def _request_id(scope: Scope) -> str:
     given = [value for name, value in scope["headers"] if name == b"x-request-id"]
     if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
         return str(given[0].decode())
-    return str(uuid.uuid4())
+    return str(uuid_utils.uuid4())

@@ -9,8 +9,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from api.errors import Refusal
 
@@ -18,8 +17,7 @@ WINDOW_SECONDS: Final = 60
 CALLERS_KEPT_MAX: Final = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What is left of a quota now, and in how many seconds it is whole again."""
 
     remaining: int
@@ -63,7 +61,7 @@ class Quota:
         Raises:
             Refusal: 429, none is left.
         """
-        if self.standing(caller).remaining < 1:
+        if caller in self._whole_at and self.standing(caller).remaining < 1:
             raise self._refusal(caller, 1)
 
     def standing(self, caller: str) -> Standing:

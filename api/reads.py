@@ -1,6 +1,6 @@
 """What all reads share: waiting for a position, telling the one shown, opening sealed values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, Protocol, TypeVar
 
 from fastapi import Header, Request
@@ -10,6 +10,7 @@ from api.errors import Refusal
 from api.position import UnknownPositionError
 from api.route import Demand, add_header
 from api.services import Services, services_of
+from device_ledger.vault.cache import DataKey
 from device_ledger.vault.sealing import unseal
 from projections.model import Position
 from projections.readers import Shown
@@ -80,7 +81,7 @@ def shown_value(request: Request, shown: Shown[T]) -> T:
 class Opener:
     """Opens sealed values of rows whose customers' keys were read from the vault before."""
 
-    def __init__(self, keys: dict[tuple[str, str], tuple[int, bytes]]) -> None:
+    def __init__(self, keys: Mapping[tuple[str, str], DataKey]) -> None:
         self._keys = keys
 
     @classmethod
@@ -90,13 +91,12 @@ class Opener:
         Raises:
             VaultStoreError: the vault is away.
         """
-        found = await services.vault.existing_keys((row.bank_id, row.user_id) for row in rows)
-        return cls({customer: (key.generation, key.key) for customer, key in found.items()})
+        return cls(await services.vault.existing_keys((row.bank_id, row.user_id) for row in rows))
 
     def can_open(self, row: Sealed) -> bool:
         """Whether the row's key is there; a row whose key is gone reads as absent."""
-        generation, _ = self._keys.get((row.bank_id, row.user_id), (0, b""))
-        return generation == row.key_generation
+        key = self._keys.get((row.bank_id, row.user_id))
+        return key is not None and key.generation == row.key_generation
 
     def open(self, row: Sealed, field: str, sealed: str) -> str:
         """A value of a row that ``can_open``.
@@ -104,5 +104,5 @@ class Opener:
         Raises:
             CannotOpenError: it was sealed for another row or was changed.
         """
-        _, key = self._keys[row.bank_id, row.user_id]
+        key = self._keys[row.bank_id, row.user_id].key
         return unseal(key, field, row.bank_id, row.user_id, sealed)

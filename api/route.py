@@ -44,7 +44,8 @@ class GuardedRoute(APIRoute):
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Any]], **options: Any) -> None:
-        super().__init__(path, _guarded(endpoint), **options)
+        self.guarded = Guarded.of(endpoint)
+        super().__init__(path, self.guarded.function(), **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The framework's hook: the handler, given requests that parse strictly."""
@@ -59,33 +60,55 @@ class GuardedRoute(APIRoute):
 
 def add_header(request: Request, name: str, value: str) -> None:
     """Send a header with the response to this request, whatever the response will be."""
-    request.scope["state"].setdefault(RESPONSE_HEADERS, {})[name] = value
+    added = request.scope["state"].setdefault(RESPONSE_HEADERS, {})
+    added[name.lower().encode()] = value.encode()
 
 
-def _guarded(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """The function that the framework calls: demands are replaced by what they read."""
-    visible: list[inspect.Parameter] = []
-    demands: list[tuple[str, Demand, list[str]]] = []
-    for parameter in inspect.signature(endpoint).parameters.values():
-        demand = _demand_of(parameter)
-        if demand is None:
-            visible.append(parameter)
-            continue
-        _, *read = inspect.signature(demand.make).parameters.values()
-        visible += read
-        demands.append((parameter.name, demand, [one.name for one in read]))
-    demands.sort(key=lambda named: named[1].of_caller)
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A route's function and what comes before it.
 
-    @functools.wraps(endpoint)
-    async def guarded(**values: Any) -> Any:
-        for name, demand, read in demands:
-            arguments = {one: values.pop(one) for one in read}
-            values[name] = await demand.make(values["request"], **arguments)
-        return await endpoint(**values)
+    ``parameters`` are what has to be read of a request, the function's own and its demands';
+    ``demands`` are to be met in their order, each with the names of the parameters that it takes.
+    """
 
-    keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in visible]
-    vars(guarded)["__signature__"] = inspect.Signature(keywords)
-    return guarded
+    endpoint: Callable[..., Awaitable[Any]]
+    parameters: tuple[inspect.Parameter, ...]
+    demands: tuple[tuple[str, Demand, tuple[str, ...]], ...]
+
+    @classmethod
+    def of(cls, endpoint: Callable[..., Awaitable[Any]]) -> "Guarded":
+        """What the function's signature says."""
+        visible: list[inspect.Parameter] = []
+        demands: list[tuple[str, Demand, tuple[str, ...]]] = []
+        for parameter in inspect.signature(endpoint).parameters.values():
+            demand = _demand_of(parameter)
+            if demand is None:
+                visible.append(parameter)
+                continue
+            _, *read = inspect.signature(demand.make).parameters.values()
+            visible += read
+            demands.append((parameter.name, demand, tuple(one.name for one in read)))
+        demands.sort(key=lambda named: named[1].of_caller)
+        return cls(endpoint, tuple(visible), tuple(demands))
+
+    async def __call__(self, values: dict[str, Any]) -> Any:
+        """Meet the demands and run the function, with the values of ``parameters``."""
+        request = values["request"]
+        for name, demand, read in self.demands:
+            values[name] = await demand.make(request, **{one: values.pop(one) for one in read})
+        return await self.endpoint(**values)
+
+    def function(self) -> Callable[..., Awaitable[Any]]:
+        """The function that the framework calls: demands are replaced by what they read."""
+
+        @functools.wraps(self.endpoint)
+        async def guarded(**values: Any) -> Any:
+            return await self(values)
+
+        keywords = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in self.parameters]
+        vars(guarded)["__signature__"] = inspect.Signature(keywords)
+        return guarded
 
 
 def _demand_size(request: Request) -> None:
@@ -126,12 +149,34 @@ class _StrictRequest(Request):
     async def json(self) -> Any:
         content = await self.body()
         try:
-            # The first refuses NaN, lone surrogates, bad UTF-8 and deep nesting, the second
-            # tells names that come twice.
-            orjson.loads(content)
-            return json.loads(content, object_pairs_hook=_unique)
+            return strict_json(content)
         except (ValueError, RecursionError):
             raise json.JSONDecodeError("not valid JSON", "", 0) from None
+
+
+def strict_json(content: bytes) -> Any:
+    """What JSON says that is RFC 8259 to the letter and has no name twice in an object.
+
+    Raises:
+        ValueError, RecursionError: it is not.
+    """
+    # It refuses NaN, lone surrogates, bad UTF-8 and deep nesting.
+    found = orjson.loads(content)
+    if _is_flat(content, found):
+        return found
+    return json.loads(content, object_pairs_hook=_unique)
+
+
+def _is_flat(content: bytes, found: object) -> bool:
+    """Whether it is an object of texts alone and names none twice: then each of its pairs has
+    four quotes and nothing is escaped, and a name that came before would have left two more."""
+    return (
+        isinstance(found, dict)
+        and len(found) <= NAMES_MAX
+        and content.count(b'"') == 4 * len(found)
+        and b"\\" not in content
+        and all(isinstance(value, str) for value in found.values())
+    )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

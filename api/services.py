@@ -79,7 +79,7 @@ class Services:
 
 def services_of(request: Request) -> Services:
     """The services of the app that serves this request."""
-    return cast("Services", request.app.state.services)
+    return cast("Services", request.scope["app"].state.services)
 
 
 @contextmanager

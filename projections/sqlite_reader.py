@@ -4,6 +4,7 @@ The pointer is looked at before every read, so a swap or a lost file shows at th
 """
 
 import asyncio
+import os
 import re
 import sqlite3
 from collections.abc import Mapping
@@ -84,10 +85,11 @@ class _Reader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._pointer = folder / POINTER
+        self._pointer = str(folder / POINTER)
         self._connection: sqlite3.Connection | None = None
-        self._file: Path | None = None
+        self._file: str | None = None
         self._identity: tuple[int, int, int] | None = None
+        self._known: tuple[int, Position] | None = None
         self._watching: asyncio.Task[None] | None = None
 
     def read(self, statements: tuple[Statement, ...]) -> Shown[list[list[tuple[Any, ...]]]]:
@@ -100,12 +102,19 @@ class _Reader:
                     connection.execute(_translated(sql), _values(values)).fetchall()
                     for sql, values in statements
                 ]
-                return Shown(rows, dict(connection.execute(_POSITION).fetchall()))
+                return Shown(rows, self._position_of(connection))
             finally:
                 connection.execute("COMMIT")
         except sqlite3.DatabaseError as error:
             self.close()
             raise NotReadyError(f"{self._folder.name} can't be read: {error}") from error
+
+    def _position_of(self, connection: sqlite3.Connection) -> Position:
+        """The position of the snapshot; read again only where another commit is seen."""
+        [version] = connection.execute("PRAGMA data_version").fetchone()
+        if self._known is None or self._known[0] != version:
+            self._known = version, dict(connection.execute(_POSITION).fetchall())
+        return self._known[1]
 
     def position(self) -> Position:
         """The position shown; an empty one where there is nothing to read yet."""
@@ -143,19 +152,20 @@ class _Reader:
         return self._connection
 
     def _look(self) -> tuple[int, int, int]:
-        pointer = self._pointer.stat()
+        pointer = os.stat(self._pointer)  # noqa: PTH116 - at every read: a Path's own is slower
         if self._file is None:
             return (pointer.st_ino, pointer.st_mtime_ns, 0)
-        return (pointer.st_ino, pointer.st_mtime_ns, self._file.stat().st_ino)
+        return (pointer.st_ino, pointer.st_mtime_ns, os.stat(self._file).st_ino)  # noqa: PTH116
 
     def _connect(self) -> sqlite3.Connection:
-        self._file = live_file(self._folder)
-        if self._file is None:
+        file = live_file(self._folder)
+        if file is None:
             raise NotReadyError(f"{self._folder.name} is not built yet")
+        self._file = str(file)
         try:
             self._identity = self._look()
             connection = sqlite3.connect(
-                f"{self._file.absolute().as_uri()}?mode=rw",
+                f"{file.absolute().as_uri()}?mode=rw",
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,
@@ -176,7 +186,7 @@ class _Reader:
         """Close the file; the next read opens the live one."""
         if self._connection:
             self._connection.close()
-        self._connection = self._file = self._identity = None
+        self._connection = self._file = self._identity = self._known = None
 
 
 @lru_cache(maxsize=256)

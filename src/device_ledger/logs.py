@@ -3,10 +3,12 @@
 import logging
 import sys
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 import orjson
 
+_PLAIN: Final = len(vars(logging.makeLogRecord({})))
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -19,7 +21,9 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record; an exception is told by type and place, never by its text."""
-        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        # What `extra` names comes last in a record.
+        rest = islice(vars(record).items(), _PLAIN, None)
+        extra = {name: value for name, value in rest if name not in _STANDARD}
         line: dict[str, Any] = {
             "time": _rfc3339(record.created),
             "level": record.levelname,

@@ -5,6 +5,7 @@ Two stores give it, ``sqlite_store`` and ``postgres_store``, and one contract te
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from typing import Protocol
 from uuid import UUID
@@ -42,7 +43,7 @@ class Identity:
     epoch: int
     partitions: int
 
-    @property
+    @cached_property
     def source(self) -> str:
         """The ``source`` of the ledger's public events."""
         return f"urn:device-ledger:{self.ledger_id}:{self.epoch}"

@@ -1,7 +1,11 @@
 """Bytes to be keyed or bound, and bytes as text: written once for tokens, seals and cursors."""
 
-import base64
 import binascii
+from typing import Final
+
+# What base64url has instead of two characters of base64; those themselves are none of its own.
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+_FROM_URL: Final = bytes.maketrans(b"-_+/", b"+/\0\0")
 
 
 def strings(*parts: str | bytes) -> bytes:
@@ -10,13 +14,16 @@ def strings(*parts: str | bytes) -> bytes:
     Each part is its length in bytes (unsigned, 32 bits, big-endian) and then the bytes, text as
     UTF-8: the ``string`` of RFC 4251, section 5.
     """
-    encoded = (part.encode() if isinstance(part, str) else part for part in parts)
-    return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
+    joined = b""
+    for part in parts:
+        encoded = part.encode() if isinstance(part, str) else part
+        joined += len(encoded).to_bytes(4, "big") + encoded
+    return joined
 
 
 def to_text(content: bytes) -> str:
     """Base64url without padding (RFC 4648, section 5)."""
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+    return binascii.b2a_base64(content, newline=False).translate(_TO_URL).rstrip(b"=").decode()
 
 
 def from_text(text: str) -> bytes:
@@ -26,8 +33,8 @@ def from_text(text: str) -> bytes:
         ValueError: the text was not made by ``to_text``; the message doesn't repeat it.
     """
     try:
-        content = base64.b64decode(
-            text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
+        content = binascii.a2b_base64(
+            text.encode().translate(_FROM_URL) + b"=" * (-len(text) % 4), strict_mode=True
         )
     except (binascii.Error, UnicodeEncodeError):
         content = b""
