@@ -5,7 +5,7 @@ which stay a while for those who listed them before. Stopped anywhere, the next 
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -41,12 +41,13 @@ def compact(folder: Path, *, today: str, kept_seconds: float = KEPT_SECONDS) -> 
     made = 0
     for parts in parts_of(folder).values():
         after: list[Part] = []
-        for day, same in groupby(parts, key=lambda part: part.day):
+        for day, run in groupby(parts, key=lambda part: part.day):
             worth = (2, _WHOLE) if day < today else (MANY, _GROWING)
-            after += _joined(folder, list(same), *worth)
+            after += _joined(folder, list(run), *worth)
         ended: list[Part] = []
         for over, run in groupby(after, key=lambda part: part.day < today):
-            ended += _joined(folder, list(run), MANY, _GROWING) if over else run
+            same = list(run)
+            ended += _joined(folder, same, MANY, _GROWING) if over else same
         made += len({*after, *ended} - {*parts})
     _remove_covered(folder, kept_seconds)
     return made

@@ -7,7 +7,6 @@ newest line: no line in it is of a later one, and small files of days that are o
 first range begins at 0, wherever the topic did.
 """
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -68,7 +67,7 @@ def listed(folder: Path, since: str = "") -> list[Part]:
 
 def _names(inner: Path) -> list[str]:
     try:
-        return os.listdir(inner)
+        return [path.name for path in inner.iterdir()]
     except FileNotFoundError:
         # All that was in it has been joined with other days, and a larger file holds it.
         return []
