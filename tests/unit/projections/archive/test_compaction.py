@@ -135,9 +135,11 @@ async def test_the_archive_goes_on_after_a_joined_file(tmp_path: Path) -> None:
 
 
 def of_day(number: int) -> KafkaRecord:
-    """Two lookups of the day of that number."""
+    """Two lookups; days have two such records each."""
     told = [looked_up(number), looked_up(number + 100)]
-    return flush(*(replace(one, time=f"2026-01-{number // 2 + 1:02}{one.time[10:]}") for one in told))
+    return flush(
+        *(replace(one, time=f"2026-01-{number // 2 + 1:02}{one.time[10:]}") for one in told)
+    )
 
 
 ACCESSES = [of_day(number) for number in range(4)]
