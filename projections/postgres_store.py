@@ -135,6 +135,9 @@ class PostgresGeneration:
         self._connection = psycopg.connect(url, autocommit=True)
         path = sql.SQL("SET search_path = {}, public").format(sql.Identifier(generation))
         self._connection.execute(path)
+        if not live:
+            # The pointer's own commit waits for all that was logged before it.
+            self._connection.execute("SET synchronous_commit = off")
 
     @contextmanager
     def transaction(self, partitions: Collection[int]) -> Iterator[PostgresTransaction]:

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Installs the peer into an environment of its own.
+set -eu
+cd "$(dirname "$0")"
+"${PYTHON:-python3}" -m venv .venv
+.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
