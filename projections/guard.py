@@ -123,13 +123,13 @@ def sift(
     for raw in batch:
         if raw.partition not in result.gaps:
             item = parse(raw)
-            if _takes_effect(result, raw, item, trusted, chained) and wanted(item):
+            if _takes_effect(item, result, raw, trusted, chained) and wanted(item):
                 result.records.append((raw, item))
     return result
 
 
 def _takes_effect(
-    result: Sifted, raw: KafkaRecord, item: Record | Malformed, trusted: bool, chained: bool
+    item: Record | Malformed, result: Sifted, raw: KafkaRecord, trusted: bool, chained: bool
 ) -> TypeGuard[Record]:
     at = result.standings[raw.partition]
     if isinstance(item, Malformed):

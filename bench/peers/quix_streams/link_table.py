@@ -52,9 +52,7 @@ def rows(folder: Path) -> Iterator[Any]:
     """The keys of every partition's database."""
     for file in folder.rglob("CURRENT"):
         options = Options(raw_mode=True)
-        yield from Rdict(
-            str(file.parent), options, access_type=AccessType.read_only()
-        ).keys()
+        yield from Rdict(str(file.parent), options, access_type=AccessType.read_only()).keys()
 
 
 def main(brokers: str, topic_name: str, count: str, folder: str) -> None:
