@@ -53,7 +53,7 @@ async def fill(bootstrap_servers: str, name: str, count: int) -> Filled:
     try:
         batches = {partition: producer.create_batch() for partition in last}
         for told in islice(_events(), count):
-            _follow(holders, told)
+            follow(holders, told)
             key = told["subject"]
             partition = partition_of(key, PARTITIONS)
             headers = [(PREV_HEADER, last[partition]), CONTENT_TYPE_HEADER]
@@ -82,7 +82,7 @@ async def _make(bootstrap_servers: str, name: str) -> None:
         await admin.close()
 
 
-def _follow(holders: dict[str, tuple[str, str]], told: dict[str, Any]) -> None:
+def follow(holders: dict[str, tuple[str, str]], told: dict[str, Any]) -> None:
     """Who holds a device, by the rule of the events themselves."""
     holder = told["data"]["bankId"], told["data"]["userId"]
     if told["type"] == DEVICE_LINKED:
