@@ -29,6 +29,11 @@ def kafka_record(found: Any) -> KafkaRecord:
     return KafkaRecord(found.partition, found.offset, found.key, found.value, tuple(pairs))
 
 
+def _consumed(found: Any) -> KafkaRecord:
+    """A record of aiokafka's, whose headers are such a tuple already."""
+    return KafkaRecord(found.partition, found.offset, found.key, found.value, found.headers)
+
+
 class Reading:
     """Partitions of the topic, read one record after the other from wherever one asks."""
 
@@ -65,7 +70,7 @@ class Reading:
                 *wanted, timeout_ms=1_000, max_records=BULK_RECORDS
             )
             if found:
-                yield {at.partition: [kafka_record(r) for r in found[at]] for at in found}
+                yield {at.partition: list(map(_consumed, found[at])) for at in found}
             else:
                 # Nothing comes where the topic was made anew under us, and is shorter now.
                 now = await self.bounds([at.partition for at in wanted])
