@@ -22,13 +22,16 @@ LINK = Link(
     linked_at=events.at(2),
     model="",
     brand="",
-    search_text=f"{bank_mark(events.BANK)}\ncustomer-1\n\n",
+    search_text="customer-1\n\n",
+    grams=f"{bank_mark(events.BANK)} custom ustome stomer tomer- omer-1 mer-1 er-1 r-1 -1 1",
 )
 PHONE = {"info": {"model": "Pixel 8", "brand": "Google"}}
 DESCRIBED = LINK._replace(
     model="pixel 8",
     brand="google",
-    search_text=f"{bank_mark(events.BANK)}\ncustomer-1\npixel 8\ngoogle",
+    search_text="customer-1\npixel 8\ngoogle",
+    grams=f"{LINK.grams} pixel\ufffc ixel\ufffc8 xel\ufffc8 el\ufffc8 l\ufffc8 \ufffc8 8"
+    " google oogle ogle gle le e",
 )
 SOMEONE = {"bankId": "bank-b", "customerId": "Customer-9", "userId": "user-9"}
 
