@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -69,13 +68,18 @@ def person(number: int) -> Person:
     return Person(str(UUID(bytes=content[:16])), str(UUID(bytes=content[16:32])), phrase, sealed)
 
 
+def linked_at(number: int) -> str:
+    """When a device was linked: two at a time, a millisecond after the two before."""
+    at = _START + timedelta(milliseconds=number // 2)
+    return f"{at.isoformat(timespec='milliseconds')[:-6]}Z"
+
+
 def linked(count: int) -> Iterator[PublicEvent]:
-    """Links of so many devices, in the order of time, two at each."""
+    """Links of so many devices, in the order of time."""
     for number in range(count):
         if number % EACH == 0:
             who = person(number // EACH)
         token = device_token(number)
-        at = (_START + timedelta(milliseconds=number // 2)).isoformat(timespec="milliseconds")
         data = {
             "bankId": BANK,
             "customerId": who.customer_id,
@@ -86,7 +90,7 @@ def linked(count: int) -> Iterator[PublicEvent]:
             "sealedDeviceId": token + token,
             "phraseToken": who.phrase_token,
             "sealedPhrase": who.sealed_phrase,
-            "linkedAt": f"{at[:-6]}Z",
+            "linkedAt": linked_at(number),
             "info": {"model": f"Pixel {number % MODELS_SOLD}", "brand": BRAND},
         }
         yield PublicEvent(number + 1, _SOURCE, DEVICE_LINKED, token, data["linkedAt"], data)
