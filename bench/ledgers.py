@@ -34,18 +34,14 @@ def fill(settings: Settings, count: int) -> None:
         _remove(settings)
         stored = 0
     events = EventStore.open(settings)
+    partitions = events.identity.partitions
     try:
         for first in range(stored, count, TOGETHER):
             links = min(TOGETHER, count - first)
             recorded = [fact for _ in range(links) for fact in _facts()]
-            partitions = [
-                None
-                if one.subject is None
-                else partition_of(one.subject, events.identity.partitions)
-                for one in recorded
-            ]
+            places = [_place(one.subject, partitions) for one in recorded]
             facts = [events.facts.to_stored_event(one) for one in recorded]
-            events.store.append(Unit({}, facts, partitions))
+            events.store.append(Unit({}, facts, places))
     finally:
         events.close()
 
@@ -64,6 +60,10 @@ def _remove(settings: Settings) -> None:
             connection.execute(f"DROP TABLE {_TABLES}".encode())
     else:
         shutil.rmtree(settings.home / "ledger")
+
+
+def _place(subject: str | None, partitions: int) -> int | None:
+    return None if subject is None else partition_of(subject, partitions)
 
 
 def _facts() -> Iterator[Recorded]:

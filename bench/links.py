@@ -102,7 +102,7 @@ def _drive(ledger: Ledger, count: int) -> None:
 
 
 def new_link() -> LinkDevice:
-    """A link of a new device to a new customer, as the API makes it: tokens and sealed values of real lengths."""
+    """A new device of a new customer, linked as the API does: tokens and seals of real lengths."""
     return LinkDevice(
         customer=CustomerRef("bank-1", str(uuid.uuid4()), f"customer-{uuid.uuid4()}"),
         context=Context("bank-1-backend", "core", str(uuid.uuid4()), utc_now()),

@@ -8,6 +8,8 @@ from typing import Final
 
 WIDTH: Final = 760
 HEIGHT: Final = 420
+_SVG = "http://www.w3.org/2000/svg"
+_FONT = 'font-family="sans-serif" font-size="12"'
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 250, 40, 50
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f")
 
@@ -24,8 +26,7 @@ def write_plot(
     points = [point for line in lines.values() for point in line]
     across, up = (_Scale([point[axis] for point in points]) for axis in (0, 1))
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
-        ' font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="{_SVG}" viewBox="0 0 {WIDTH} {HEIGHT}" {_FONT}>',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         f'<text x="{_LEFT}" y="22" font-size="15">{escape(title)}</text>',
         f'<text x="{_LEFT}" y="{HEIGHT - 10}">{escape(x_label)}</text>',

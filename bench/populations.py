@@ -80,6 +80,7 @@ def linked(count: int) -> Iterator[PublicEvent]:
         if number % EACH == 0:
             who = person(number // EACH)
         token = device_token(number)
+        at = linked_at(number)
         data = {
             "bankId": BANK,
             "customerId": who.customer_id,
@@ -90,10 +91,10 @@ def linked(count: int) -> Iterator[PublicEvent]:
             "sealedDeviceId": token + token,
             "phraseToken": who.phrase_token,
             "sealedPhrase": who.sealed_phrase,
-            "linkedAt": linked_at(number),
+            "linkedAt": at,
             "info": {"model": f"Pixel {number % MODELS_SOLD}", "brand": BRAND},
         }
-        yield PublicEvent(number + 1, _SOURCE, DEVICE_LINKED, token, data["linkedAt"], data)
+        yield PublicEvent(number + 1, _SOURCE, DEVICE_LINKED, token, at, data)
 
 
 class Rows:

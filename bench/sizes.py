@@ -2,7 +2,7 @@
 
 Rounds of the sizes come in turns; each size's are compared with the smallest one's. The populations
 are kept (``bench.populations``). Queries are those that the API makes, without HTTP: what comes
-around them (token, opening what is sealed, access record) knows nothing of how many links there are.
+around them (token, opening what is sealed, access record) knows nothing of the number of links.
 """
 
 import asyncio

@@ -36,9 +36,11 @@ def running_postgres(options: str = SETTINGS) -> Iterator[str]:
             yield container.get_connection_url()
     else:
         # Not below pytest's folder, which is closed to the user that a root's server runs as.
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            with postgres_in(Path(folder) / "pgdata", options) as url:
-                yield url
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+            postgres_in(Path(folder) / "pgdata", options) as url,
+        ):
+            yield url
 
 
 @contextmanager
