@@ -35,7 +35,7 @@ class Link(NamedTuple):
 
 
 GRAM = 6
-"""Characters of a gram: of ten million UUIDs twenty have one of six, eighty thousand one of three."""
+"""Characters of a gram: of ten million UUIDs 20 have one of six, 80,000 one of three."""
 
 _SPACES = re.compile(r"[\0-\x20\x7f]")
 
