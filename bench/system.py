@@ -41,6 +41,12 @@ class System:
         """CPU time that one of ``PARTS`` has used so far."""
         return cpu_seconds(self._processes[part])
 
+    def memory(self, part: str) -> int:
+        """The proportional set size of one of ``PARTS`` and its children, in bytes."""
+        process = self._processes[part]
+        family = [process, *process.children(recursive=True)]
+        return sum(int(one.memory_full_info().pss) for one in family)
+
 
 def cpu_seconds(process: psutil.Process) -> float:
     """CPU time that a process and its living children have used so far."""
