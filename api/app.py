@@ -1,8 +1,9 @@
 """The app: all wiring of the API is here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from types import ModuleType
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -52,6 +53,9 @@ _SECURITY = (
     log,
 )
 
+ROOMS = (lookup, links, logins, device_list, netevia, banno, health, *_SECURITY)
+"""All routes, tried in this order: those that are called most come first."""
+
 _AWAY = (
     NotReadyError,
     OverloadedError,
@@ -80,11 +84,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with stack:
-            async with open_services(chosen, stores, metrics) as services:
-                app.state.services = services
+            async with open_services(chosen, stores, metrics) as (services, readiness):
+                app.state.services, app.state.readiness = services, readiness
                 yield
 
     app = routed_app(lifespan)
+    app.add_middleware(UserFamiliesCors, origins=chosen.cors_origins)
+    surround(app, metrics)
+    return app
+
+
+def surround(app: FastAPI, metrics: Metrics) -> None:
+    """What stands around every route: how it refuses, and what is told of each request."""
+    app.state.metrics = metrics
     # Set when the server is told to stop: answers without an end of their own end then.
     app.state.ending = asyncio.Event()
     app.add_exception_handler(Refusal, on_refusal)
@@ -93,13 +105,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for away in _AWAY:
         app.add_exception_handler(away, on_unavailable)
     # Each one added stands around those before it.
-    app.add_middleware(UserFamiliesCors, origins=chosen.cors_origins)
     app.add_middleware(Around, metrics=metrics)
-    return app
 
 
-def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
-    """All routes and their document, with nothing behind them yet."""
+def routed_app(
+    lifespan: Lifespan[FastAPI] | None = None, rooms: Sequence[ModuleType] = ROOMS
+) -> FastAPI:
+    """The routes of some rooms and their document, with nothing behind them yet."""
     app = FastAPI(
         title="Device Ledger",
         version=__version__,
@@ -111,8 +123,7 @@ def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    # Tried in this order: those that are called most come first.
-    for room in (lookup, links, logins, device_list, netevia, banno, health, *_SECURITY):
+    for room in rooms:
         app.include_router(room.router)
     # The page and its scripts come from here: tokens are pasted into it, and a bank may be offline.
     patch_fastapi(
