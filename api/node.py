@@ -268,4 +268,5 @@ class _Node:
             return self._vault is not None and await self._vault.existing_keys([_NOBODY]) == {}
 
         helpful = {"events": follows, "kafka": kafka, "access-log": keeps, "vault": opens}
-        return Readiness({MODEL.name: shows}, helpful)
+        # Without Kafka and the vault it has not begun to show anything.
+        return Readiness({MODEL.name: shows}, helpful, was_whole=True)
