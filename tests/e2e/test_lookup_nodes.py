@@ -172,7 +172,7 @@ async def test_without_kafka_it_serves_what_it_has_and_spools(tmp_path: Path) ->
         system.start("broker", "api", "relay", "node")
         position = await link(system, 1)
         assert (await look_up(system, 1, position)).json()["data"] == found(1)
-        system.stop("broker")
+        system.stop("relay", "broker")
         answers = [await look_up(system, 1) for _ in range(3)]
         assert [one.json().get("data") for one in answers] == [found(1)] * 3
         status, told = await readiness(system)
@@ -186,7 +186,7 @@ async def test_without_kafka_it_serves_what_it_has_and_spools(tmp_path: Path) ->
             assert system.child("node").exit_code is None
         assert answer.status_code == 503
         assert not ready_file(system.home / "node", "lookup-node").exists()
-        system.start("broker")
+        system.start("broker", "relay")
         system.child("node").wait_until_ready()
         position = await link(system, 2)
         assert (await look_up(system, 2, position)).json()["data"] == found(2)
