@@ -83,6 +83,19 @@ class Reading:
         """Go on from another offset of a partition."""
         self._consumer.seek(TopicPartition(self._topic, partition), offset)
 
+    def begin(self, starts: Mapping[int, int]) -> None:
+        """Read on from these offsets, without an end: `more` gives what comes."""
+        self._consumer.assign([TopicPartition(self._topic, partition) for partition in starts])
+        for partition, offset in starts.items():
+            self.seek(partition, offset)
+
+    async def more(self, within: float) -> list[KafkaRecord]:
+        """The next records, in order within a partition; none where none came in those seconds."""
+        found = await self._consumer.getmany(
+            timeout_ms=int(within * 1_000), max_records=BULK_RECORDS
+        )
+        return [kafka_record(record) for records in found.values() for record in records]
+
 
 class Topic:
     """The events topic of a Kafka cluster."""

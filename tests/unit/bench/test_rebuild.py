@@ -19,7 +19,8 @@ def side(told: str) -> Side:
 def test_a_round_with_the_right_table_counts() -> None:
     right = side('{"events": 10, "seconds": 2.0, "cpu": 0.001, "linked": 3}')
     right.turn()
-    assert (right.rates, right.cpus) == ([5.0], [pytest.approx(100.0)])
+    assert right.rates == [5.0]
+    assert right.cpus == pytest.approx([100.0])
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ async def test_an_alert_waits_for_no_rule_that_reads_files(
 ) -> None:
     """And is not told again where the session ends before those are done."""
     told = [events.linked(number) for number in range(1, 10)]
-    old = replace(told[0], time="2026-01-30T09:30:00.000Z")
+    old = told[0]._replace(time="2026-01-30T09:30:00.000Z")
     records = events.on_partitions([old, *told[1:]], 3)
     feed(detecting.home / "archive", EVENTS_ARCHIVE, records[:1])
     month = LINKS_RULE.replace("timespan: 1h", "timespan: 30d")
