@@ -187,10 +187,6 @@ def _telling(text: str) -> list[str]:
 def _in_postgres(text: str) -> tuple[str, dict[str, Any]]:
     if "\n" in text:
         return _TOKENS, {}
-    if len(text) >= GRAM:
-        # Not LIKE: an index of shorter parts would be asked for it too.
-        found = "string_to_array(grams, ' ') @> :grams AND strpos(search_text, :text) > 0"
-        return f"{found} OR {_TOKENS}", {"grams": _telling(text), "text": text}
     escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     return f"search_text LIKE :pattern OR {_TOKENS}", {"pattern": f"%{escaped}%"}
 
