@@ -68,16 +68,21 @@ async def rebuild(
         stack.enter_context(closing(generation))
         parked_below = await _seen_by_live(model, store)
         projector = Projector(model, generation, topic, dead_letters, parked_below)
-        if processes > 1:
-            share = Share(model, store, topic, dead_letters, name, partitions, parked_below)
-            await build_together(_split(share, processes), projector, report)
-        else:
-            await projector.catch_up(partitions, report)
+        whole = Share(model, store, topic, dead_letters, name, partitions, parked_below)
+        await _built(whole, projector, processes, report)
         # Once more for what came meanwhile, so that the swap has little left to wait for.
         await projector.catch_up(partitions)
         while not await _swapped(model, store, projector, name):
             continue
         await finish_in_thread(store.remove_others, model)
+
+
+async def _built(whole: Share, projector: Projector, processes: int, report: Report | None) -> None:
+    """Read all there is into the generation."""
+    if processes > 1:
+        await build_together(_split(whole, processes), projector, report)
+    else:
+        await projector.catch_up(whole.partitions, report)
 
 
 def _split(whole: Share, processes: int) -> list[Share]:
