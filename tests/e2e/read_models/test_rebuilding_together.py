@@ -105,5 +105,5 @@ async def test_sqlite_is_built_by_one(servers: str, tmp_path: Path) -> None:
     code, _, errors = await asyncio.to_thread(running.run, "rebuild", "lookup", "--processes", "2")
     assert (code, errors.splitlines()[-1]) == (
         1,
-        b"lookup: read models on SQLite are built by one process",
+        b"device-ledger: lookup: read models on SQLite are built by one process",
     )
