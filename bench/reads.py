@@ -2,9 +2,9 @@
 
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from itertools import accumulate
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import accumulate, count
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -13,15 +13,13 @@ import psutil
 
 from bench import rising
 from bench.calls import deactivate, link, link_all, login_seen, lookup
-from bench.commands import about
 from bench.load import Generator, request
-from bench.peers.keycloak import Keycloak, running_keycloak
-from bench.peers.kratos import Kratos, running_kratos
+from bench.peers.http import Asked, Peers, running_peers
+from bench.populating import link_devices
 from bench.report import Begin, Row, Step, VoidRunError
-from bench.system import MERCHANTS, System, cpu_seconds, running_bare, running_system
+from bench.system import BANK, MERCHANTS, System, cpu_seconds, running_bare, running_system
 from bench.turns import Question, Side, measure_in_turns
 from bench.wrk import Load
-from tests.support.postgres import fresh_database, running_postgres
 
 DEVICES: Final = 10_000
 DEVICES_FULL: Final = 100_000
@@ -47,13 +45,15 @@ def measure(begin: Begin, step: Step, full: bool) -> list[Row]:
     devices = DEVICES_FULL if full else DEVICES
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="device-ledger-bench-")))
+        begin(f"linking {devices:,} devices")
+        link_devices(home / "system", BANK, [_device(number) for number in range(devices)])
         begin("starting what is measured")
-        peers = stack.enter_context(_running_peers(home)) if full else None
+        peers = stack.enter_context(running_peers(home, MERCHANTS, (FEW, MANY))) if full else None
         bare = stack.enter_context(running_bare())
         system = stack.enter_context(running_system(home / "system"))
         generator = stack.enter_context(Generator())
-        begin(f"linking {devices:,} devices")
-        _populate(system, generator, devices)
+        begin("linking users' devices")
+        _link_users(system, generator)
         turns = _Turns(home, system, bare, peers, step)
         before = system.lookups_on_record()
         begin("lookups")
@@ -79,7 +79,7 @@ class _Turns:
         home: Path,
         system: System,
         bare: tuple[int, psutil.Process],
-        peers: tuple[Keycloak, Kratos] | None,
+        peers: Peers | None,
         step: Step,
     ) -> None:
         self._home = home
@@ -92,39 +92,28 @@ class _Turns:
         """Rows, and how many lookups were sent."""
         others = [self._bare(lookups, 0.8)]
         if self._peers:
-            keycloak, kratos = self._peers
-            asked = keycloak.introspections(MERCHANTS)
-            others.append(self._keycloak("introspection", asked, 2.0))
-            others.append(self._kratos("whoami", kratos.whoamis(MERCHANTS), 3.0))
+            others += map(self._peer, count(), self._peers.lookups)
         ours = self._ours(lookups)
         return measure_in_turns(LOOKUP, ours, others, self._step), ours.sent
 
     def lists(self) -> list[Row]:
         """Rows of all lists."""
         return [
-            *self._list(LIST, "/settings/devices", _user(FEW), "anna", FEW),
+            *self._list(LIST, "/settings/devices", FEW),
             *self._list(
                 LONG_LIST,
-                f"/a/consumer/api/v0/users/{_user(MANY)}/devices?onlyActive=false",
-                _user(MANY),
-                "berta",
+                f"/a/consumer/api/v0/users/{self._system.user_id(_user(MANY))}/devices?onlyActive=false",
                 MANY,
             ),
             *self._page(CUSTOMER_PAGE, f"page=5&limit={FEW}&customerId={_user(MANY)}"),
             *self._page(BANK_LIST, f"page=1&limit={PAGE}"),
         ]
 
-    def _list(
-        self, question: Question, path: str, user: str, peers_user: str, count: int
-    ) -> list[Row]:
-        asked = [request("GET", path, self._system.user(user))]
+    def _list(self, question: Question, path: str, devices: int) -> list[Row]:
+        asked = [request("GET", path, self._system.user(_user(devices)))]
         others = [self._bare(asked, 0.4)]
         if self._peers:
-            keycloak, kratos = self._peers
-            sessions = [keycloak.sessions(peers_user, count)]
-            others.append(self._keycloak(f"{count:,} sessions", sessions, None))
-            sessions = [kratos.sessions(f"{peers_user}@example.org", count)]
-            others.append(self._kratos(f"{count:,} sessions", sessions, None))
+            others += map(self._peer, count(), self._peers.lists[devices])
         return measure_in_turns(question, self._ours(asked), others, self._step)
 
     def _page(self, question: Question, asked: str) -> list[Row]:
@@ -142,44 +131,21 @@ class _Turns:
         used = lambda: cpu_seconds(self._bare_process)  # noqa: E731
         return Side("a bare route", self._bare_port, load, used, goal)
 
-    def _keycloak(self, what: str, requests: Sequence[bytes], goal: float | None) -> Side:
-        assert self._peers
-        keycloak, load = self._peers[0], Load(self._home / "keycloak", requests)
-        return Side(f"Keycloak's {what}", keycloak.port, load, keycloak.cpu_seconds, goal)
-
-    def _kratos(self, what: str, requests: Sequence[bytes], goal: float | None) -> Side:
-        assert self._peers
-        kratos, load = self._peers[1], Load(self._home / "kratos", requests)
-        return Side(f"Kratos' {what}", kratos.port, load, kratos.cpu_seconds, goal)
+    def _peer(self, number: int, asked: Asked) -> Side:
+        load = Load(self._home / f"peer-{number}", asked.requests)
+        return Side(asked.name, asked.port, load, asked.cpu, asked.goal)
 
 
-@contextmanager
-def _running_peers(home: Path) -> Iterator[tuple[Keycloak, Kratos]]:
-    with (
-        running_postgres("-c max_connections=200") as server,
-        fresh_database(server) as database,
-    ):
-        pid, _ = about(server)
-        assert pid is not None, "a full run takes the PostgreSQL of its wheel"
-        log = home / "keycloak.log"
-        with (
-            running_keycloak(database, psutil.Process(pid), log) as keycloak,
-            running_kratos(home / "kratos-home") as kratos,
-        ):
-            yield keycloak, kratos
-
-
-def _user(count: int) -> str:
+def _user(devices: int) -> str:
     """The customer and user who has so many devices."""
-    return f"user-with-{count}"
+    return f"user-with-{devices}"
 
 
-def _populate(system: System, generator: Generator, devices: int) -> None:
-    """Devices of as many customers; a user of few devices and one of many, half of them ended."""
-    few, many = ([f"{_user(count)}-{n}" for n in range(count)] for count in (FEW, MANY))
+def _link_users(system: System, generator: Generator) -> None:
+    """A user of few devices and one of many, half of them ended."""
+    few, many = ([f"{_user(most)}-{n}" for n in range(most)] for most in (FEW, MANY))
     ended = many[: MANY // 2]
-    first = [link(system, _device(number)) for number in range(devices)]
-    first += [link(system, name, _user(FEW)) for name in few]
+    first = [link(system, name, _user(FEW)) for name in few]
     first += [link(system, name, _user(MANY)) for name in ended]
     link_all(system, generator, first, "first-are-there")
     gone = [deactivate(system, name, _user(MANY)) for name in ended]

@@ -19,16 +19,17 @@ from device_ledger.cli.child import Child
 from device_ledger.issuer import EmbeddedIssuer
 from device_ledger.ready import ready_file
 from device_ledger.settings import Settings
+from device_ledger.vault.keys import load_or_create_keys
 from device_ledger.wire.access import DEVICE_LOOKED_UP, decode, split
 from device_ledger.wire.topics import ACCESS
+from projections.status import look
 from tests.support.events_topic import records_of
 
 BANK: Final = "bank-1"
 MERCHANTS: Final = 100
 PARTS: Final = ("broker", "api", "relay", "streams")
 _PATIENCE: Final = 120.0
-_QUIET_SHARE: Final = 0.15
-_QUIET_SECONDS: Final = 0.5
+_SETTLING_SECONDS_MAX: Final = 300.0
 
 
 class System:
@@ -36,14 +37,15 @@ class System:
 
     def __init__(self, home: Path, port: int, broker_port: int, up: psutil.Process) -> None:
         self.port = port
-        self._broker = f"127.0.0.1:{broker_port}"
         self._up = up
-        issuer = EmbeddedIssuer.open(Settings(home=home))
+        self._settings = Settings(home=home, broker_port=broker_port)
+        issuer = EmbeddedIssuer.open(self._settings)
         self.bank = issuer.mint("bank", bank_id=BANK)
         self.merchants = [
             issuer.mint("merchant", merchant_id=f"merchant-{number}") for number in range(MERCHANTS)
         ]
         self._issuer = issuer
+        self._tokens = load_or_create_keys(home).token
         self._processes = {
             name: psutil.Process(json.loads(ready_file(home, name).read_text())["pid"])
             for name in PARTS
@@ -57,33 +59,38 @@ class System:
         """CPU time that all of its processes have used so far."""
         return cpu_seconds(self._up)
 
-    def user(self, user_id: str) -> str:
+    def user(self, customer_id: str) -> str:
         """A token of a user of the bank."""
-        return self._issuer.mint("user", bank_id=BANK, user_id=user_id)
+        return self._issuer.mint("user", bank_id=BANK, user_id=customer_id)
+
+    def user_id(self, customer_id: str) -> str:
+        """The ID that the user families have for a customer."""
+        return self._tokens.user_id(BANK, customer_id)
 
     def lookups_on_record(self) -> int:
         """How many lookups the access topic tells of, each once."""
-        told = asyncio.run(records_of(self._broker, ACCESS))
+        told = asyncio.run(records_of(self._settings.brokers, ACCESS))
         records = (decode(line) for record in told for line in split(record.value or b""))
         return len({one.id for one in records if one.type == DEVICE_LOOKED_UP})
 
     def settle(self) -> None:
-        """Wait until what was asked is worked off behind the answers: archived, projected.
+        """Wait until all that was asked is in the read models.
 
         Else it would take its time from the reference, whose turn is the next.
 
         Raises:
-            TimeoutError: two minutes were not enough.
+            TimeoutError: it took more than five minutes.
         """
-        deadline = time.monotonic() + _PATIENCE
-        used, begun = self.cpu_seconds_of_all(), time.monotonic()
-        while time.monotonic() < deadline:
-            time.sleep(_QUIET_SECONDS)
-            now, ended = self.cpu_seconds_of_all(), time.monotonic()
-            if (now - used) / (ended - begun) < _QUIET_SHARE:
-                return
-            used, begun = now, ended
-        raise TimeoutError("the system does not come to rest")
+        deadline = time.monotonic() + _SETTLING_SECONDS_MAX
+        while self._behind():
+            if time.monotonic() > deadline:
+                raise TimeoutError("the read models don't catch up")
+
+    def _behind(self) -> int:
+        """How many records the read models lack."""
+        models = asyncio.run(look(self._settings)).models
+        assert all(model.built for model in models)
+        return sum(sum(model.behind.values()) for model in models)
 
 
 def cpu_seconds(process: psutil.Process) -> float:

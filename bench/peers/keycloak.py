@@ -4,7 +4,7 @@ import base64
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import psutil
 
 from bench.load import request
 from bench.peers import installed
-from bench.report import note_version
+from bench.report import VoidRunError, note_version
 from bench.system import cpu_seconds, wait_for_port
 from device_ledger.broker import free_port
 
@@ -54,12 +54,20 @@ class Keycloak:
             for token in tokens
         ]
 
-    def sessions(self, user: str, count: int) -> bytes:
-        """The question of a user who is logged in so often for the own sessions."""
+    def sessions(self, count: int) -> bytes:
+        """The question of a user who is logged in so often for the own sessions.
+
+        Raises:
+            VoidRunError: its answer has another number of sessions.
+        """
+        asked = {"client_id": _ONLINE, "username": f"user-{count}", "password": _SECRET}
         for _ in range(count):
-            token = self._token(
-                grant_type="password", client_id=_ONLINE, username=user, password=_SECRET
-            )
+            token = self._token(grant_type="password", **asked)
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        devices = self.client.get("/account/sessions/devices", headers=headers).json()
+        found = sum(len(device["sessions"]) for device in devices)
+        if found != count:
+            raise VoidRunError(f"Keycloak lists {found} sessions of {count}")
         return request(
             "GET", f"{_PATH}/account/sessions/devices", token, headers=["Accept: application/json"]
         )
@@ -72,8 +80,10 @@ class Keycloak:
 
 
 @contextmanager
-def running_keycloak(database_url: str, database: psutil.Process, log: Path) -> Iterator[Keycloak]:
-    """Start it as for production, on a PostgreSQL of its own.
+def running_keycloak(
+    database_url: str, database: psutil.Process, log: Path, counts: Sequence[int]
+) -> Iterator[Keycloak]:
+    """Start it as for production, on a PostgreSQL of its own, with users for so many sessions.
 
     Raises:
         MissingPeerError: it is not installed.
@@ -81,7 +91,7 @@ def running_keycloak(database_url: str, database: psutil.Process, log: Path) -> 
     home = installed("keycloak", "keycloak.sh")
     realm = home / "data" / "import" / "realm.json"
     realm.parent.mkdir(parents=True, exist_ok=True)
-    realm.write_text(json.dumps(_realm()))
+    realm.write_text(json.dumps(_realm(counts)))
     port = free_port()
     command = ["bash", str(home / "bin" / "kc.sh"), "start", "--optimized", "--import-realm"]
     environment = {**os.environ, **_environment(port, database_url)}
@@ -101,6 +111,7 @@ def running_keycloak(database_url: str, database: psutil.Process, log: Path) -> 
 def _environment(port: int, database_url: str) -> dict[str, str]:
     database = urlsplit(database_url)
     return {
+        "KC_CACHE": "local",
         "KC_DB_URL": f"jdbc:postgresql://{database.hostname}:{database.port}{database.path}",
         "KC_DB_USERNAME": database.username or "",
         "KC_DB_PASSWORD": database.password or "",
@@ -112,7 +123,7 @@ def _environment(port: int, database_url: str) -> dict[str, str]:
     }
 
 
-def _realm() -> dict[str, Any]:
+def _realm(counts: Sequence[int]) -> dict[str, Any]:
     """The realm of the deployment, with tokens that outlive a run, cheap passwords (their hashing
     is not what is measured) and the account's own API allowed to the online bank's users.
     """
@@ -135,8 +146,10 @@ def _realm() -> dict[str, Any]:
     ]
     [anna] = [user for user in realm["users"] if user["username"] == "anna"]
     anna["clientRoles"] = {"account": ["manage-account", "view-profile"]}
-    other = {key: anna[key] for key in anna if key != "id"}
-    realm["users"].append(other | {"username": "berta", "email": "berta@example.org"})
+    like = {key: anna[key] for key in anna if key != "id"}
+    for count in counts:
+        name = f"user-{count}"
+        realm["users"].append(like | {"username": name, "email": f"{name}@example.org"})
     return realm
 
 

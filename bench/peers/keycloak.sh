@@ -10,4 +10,4 @@ mvn --quiet --batch-mode dependency:unpack \
     -DoutputDirectory="$PWD/installed"
 rm -rf installed/keycloak
 mv "installed/keycloak-$version" installed/keycloak
-bash installed/keycloak/bin/kc.sh build --db=postgres --cache=local
+bash installed/keycloak/bin/kc.sh build --db=postgres
