@@ -9,7 +9,7 @@ from bench.load import Generator
 from bench.report import Row, Step
 from bench.system import System
 
-PLOT: Final = Path(__file__).parents[1] / "docs" / "lookup-latency.svg"
+PLOT: Final = Path(__file__).parents[1] / "docs" / "reads.svg"
 ROUNDS: Final = 5
 SECONDS: Final = 4.0
 RATES: Final = (50, 100, 200, 500, 1_000, 1_500, 2_000, 3_000, 4_000, 5_000, 7_000, 10_000)

@@ -35,12 +35,16 @@ def write(marker: str, content: str) -> None:
 
 
 def write_results() -> None:
-    """Write the tables of all that ``results.json`` has, a part a case."""
+    """Write the tables of all that ``results.json`` has, a part a case; with the case's plot where
+    it made one, ``docs/CASE.svg``.
+    """
     known = results()
     rows = {row["name"]: Row.of_json(row) for row in known["rows"]}
     parts = []
     for name, case in known["cases"].items():
         parts += [_heading(name, case), "", *table([rows[one] for one in case["rows"]]), ""]
+        if PAGE.with_name(f"{name}.svg").exists():
+            parts += [f"![{name}]({name}.svg)", ""]
     write("results", "\n".join(parts).rstrip())
 
 

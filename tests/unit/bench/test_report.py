@@ -100,6 +100,14 @@ def test_the_table_stands_between_its_marks_with_machine_versions_and_date(own_f
     assert "\n| link | requests/s | 2,000 (2,000 to 2,000) |  |  |  |  |\n" in page
 
 
+def test_the_plot_of_a_case_stands_below_its_table(own_files: Path) -> None:
+    own_files.with_name("reads.svg").write_text("<svg/>")
+    record("reads", [row("lookup", 1.0)], full=True)
+    record("commands", [row("link", 1.0)], full=True)
+    table.write_results()
+    assert own_files.read_text().count("|\n\n![reads](reads.svg)\n\n### `commands`\n") == 1
+
+
 def test_the_results_that_are_kept_are_those_in_the_docs(
     monkeypatch: pytest.MonkeyPatch, own_files: Path
 ) -> None:
