@@ -4,6 +4,7 @@ import random
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import accumulate, count
 from pathlib import Path
 from statistics import median
@@ -31,6 +32,8 @@ PAGE: Final = 20
 LOOKUP: Final = Question("lookup", 16, 4)
 LIST: Final = Question(f"user's list of {FEW}", 8, 3)
 LONG_LIST: Final = Question(f"user's list of {MANY:,}, half of them ended", 2, 5)
+LONG_LIST_SECONDS_OF_PEERS: Final = 20
+"""A peer may answer less than once a second."""
 CUSTOMER_PAGE: Final = Question(f"page of {FEW} of a customer's {MANY // 2} links", 8, 3)
 BANK_LIST: Final = Question(f"bank's list of {PAGE}", 8, 3)
 
@@ -98,10 +101,13 @@ class _Turns:
 
     def lists(self) -> list[Row]:
         """Rows of all lists."""
+        long_list = LONG_LIST
+        if self._peers:
+            long_list = replace(LONG_LIST, seconds=LONG_LIST_SECONDS_OF_PEERS)
         return [
             *self._list(LIST, "/settings/devices", FEW),
             *self._list(
-                LONG_LIST,
+                long_list,
                 f"/a/consumer/api/v0/users/{self._system.user_id(_user(MANY))}/devices?onlyActive=false",
                 MANY,
             ),
