@@ -11,7 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench import circle, commands, detection, reads, table
+from bench import circle, detection, links, reads, table
 from bench.load import UnexpectedAnswerError
 from bench.peers import MissingPeerError
 from bench.report import Begin, Row, Step, VoidRunError, record
@@ -22,7 +22,7 @@ Measure = Callable[[Begin, Step, bool], list[Row]]
 CASES: Final[Mapping[str, Measure]] = {
     "reads": reads.measure,
     "freshness": circle.measure,
-    "commands": commands.measure,
+    "commands": links.measure,
     "detection": detection.measure,
 }
 

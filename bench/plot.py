@@ -1,78 +1,94 @@
-"""Plots as SVG: lines over two logarithmic axes, readable on light and on dark pages."""
+"""Plots of measured costs as SVG, which the docs show as they are."""
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import Final
 
-_WIDTH, _HEIGHT = 720, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 150, 50, 60
-_LOOKS: Final = 'role="img" font-family="sans-serif" font-size="13" fill="#777"'
-_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Told apart also by those who see few colours (Okabe and Ito)."""
+WIDTH: Final = 760
+HEIGHT: Final = 420
+_SVG = "http://www.w3.org/2000/svg"
+_FONT = 'font-family="sans-serif" font-size="12"'
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 250, 40, 50
+_COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f")
 
 Points = Sequence[tuple[float, float]]
 
 
-class _Axis:
-    """A logarithmic axis from 1, 2 or 5 times a power of ten to another, over pixels."""
+def write_plot(
+    path: Path, title: str, x_label: str, y_label: str, lines: Mapping[str, Points]
+) -> None:
+    """Draw lines of points above zero on two logarithmic scales, each with its name beside it.
 
-    def __init__(self, values: Sequence[float], start: float, end: float) -> None:
-        powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
-        steps = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
-        least = max((one for one in steps if one <= min(values)), default=steps[0])
-        most = min((one for one in steps if one >= max(values) and one > least), default=steps[-1])
-        self.ticks = [one for one in steps if least <= one <= most]
-        self._least, self._most, self._start, self._end = least, most, start, end
-
-    def at(self, value: float) -> float:
-        """The pixel of a value."""
-        share = math.log(value / self._least) / math.log(self._most / self._least)
-        return self._start + share * (self._end - self._start)
-
-
-def write(path: Path, title: str, x_label: str, y_label: str, lines: Mapping[str, Points]) -> None:
-    """Write a plot of lines by name; all values are above 0."""
+    The first half of the lines is drawn through, the other half dashed.
+    """
     points = [point for line in lines.values() for point in line]
-    x = _Axis([point[0] for point in points], _LEFT, _WIDTH - _RIGHT)
-    y = _Axis([point[1] for point in points], _HEIGHT - _BOTTOM, _TOP)
+    across, up = (_Scale([point[axis] for point in points]) for axis in (0, 1))
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" {_LOOKS}>',
-        f"<title>{escape(title)}</title>",
-        f'<text x="{_LEFT}" y="25" font-size="15">{escape(title)}</text>',
-        *_grid(x, y),
-        _text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 15, x_label),
-        _text(20, (_TOP + _HEIGHT - _BOTTOM) / 2, y_label, turned=-90),
+        f'<svg xmlns="{_SVG}" viewBox="0 0 {WIDTH} {HEIGHT}" {_FONT}>',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        f'<text x="{_LEFT}" y="22" font-size="15">{escape(title)}</text>',
+        f'<text x="{_LEFT}" y="{HEIGHT - 10}">{escape(x_label)}</text>',
+        f'<text transform="translate(16 {HEIGHT - _BOTTOM}) rotate(-90)">{escape(y_label)}</text>',
     ]
-    for (name, line), colour in zip(lines.items(), _COLOURS, strict=False):
-        parts += _line(x, y, name, line, colour)
-    path.write_text("\n".join([*parts, "</svg>"]) + "\n")
+    parts += _grid(across, up)
+    for number, (name, line) in enumerate(lines.items()):
+        parts += _line(name, [(_x(across, x), _y(up, y)) for x, y in line], number, len(lines))
+    path.write_text("\n".join([*parts, "</svg>", ""]))
 
 
-def _grid(x: _Axis, y: _Axis) -> list[str]:
-    top, bottom, left, right = _TOP, _HEIGHT - _BOTTOM, _LEFT, _WIDTH - _RIGHT
+class _Scale:
+    """Whole powers of ten around values; a value's place on it is 0 to 1."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self.first = floor(log10(min(values)))
+        self.last = max(ceil(log10(max(values))), self.first + 1)
+
+    def place(self, value: float) -> float:
+        return (log10(value) - self.first) / (self.last - self.first)
+
+
+def _x(scale: _Scale, value: float) -> float:
+    return _LEFT + scale.place(value) * (WIDTH - _LEFT - _RIGHT)
+
+
+def _y(scale: _Scale, value: float) -> float:
+    return HEIGHT - _BOTTOM - scale.place(value) * (HEIGHT - _TOP - _BOTTOM)
+
+
+def _grid(across: _Scale, up: _Scale) -> list[str]:
     parts = []
-    for tick in x.ticks:
-        parts.append(f'<path d="M{x.at(tick):.1f} {top}V{bottom}" stroke="#7774"/>')
-        parts.append(_text(x.at(tick), bottom + 20, f"{tick:,g}"))
-    for tick in y.ticks:
-        parts.append(f'<path d="M{left} {y.at(tick):.1f}H{right}" stroke="#7774"/>')
-        parts.append(_text(left - 8, y.at(tick) + 4, f"{tick:,g}", "end"))
+    right, bottom = WIDTH - _RIGHT, HEIGHT - _BOTTOM
+    for power in range(across.first, across.last + 1):
+        x = _x(across, 10.0**power)
+        parts.append(f'<path d="M{x:.1f} {_TOP}V{bottom}" stroke="#ddd"/>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{_ten(power)}</text>'
+        )
+    for power in range(up.first, up.last + 1):
+        y = _y(up, 10.0**power)
+        parts.append(f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="#ddd"/>')
+        parts.append(
+            f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_ten(power)}</text>'
+        )
     return parts
 
 
-def _line(x: _Axis, y: _Axis, name: str, line: Points, colour: str) -> list[str]:
-    places = [(x.at(one), y.at(other)) for one, other in line]
-    path = "L".join(f"{across:.1f} {down:.1f}" for across, down in places)
-    across, down = places[-1]
+def _ten(power: int) -> str:
+    return f"{10**power:,}" if power >= 0 else f"{10.0**power:g}"
+
+
+def _line(name: str, points: Points, number: int, count: int) -> list[str]:
+    colour = _COLOURS[number % len(_COLOURS)]
+    dashes = ' stroke-dasharray="5 4"' if number >= (count + 1) // 2 else ""
+    drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    y = _TOP + 8 + 22 * number
+    x = WIDTH - _RIGHT + 16
+    stroke = f'stroke="{colour}" stroke-width="2"{dashes}'
     return [
-        f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>',
-        *(f'<circle cx="{a:.1f}" cy="{d:.1f}" r="3" fill="{colour}"/>' for a, d in places),
-        f'<text x="{across + 10:.1f}" y="{down + 4:.1f}" fill="{colour}">{escape(name)}</text>',
+        f'<polyline points="{drawn}" fill="none" {stroke}/>',
+        *(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>' for a, b in points),
+        f'<path d="M{x} {y - 4}h24" {stroke}/>',
+        f'<text x="{x + 30}" y="{y}">{escape(name)}</text>',
     ]
-
-
-def _text(across: float, down: float, words: str, anchor: str = "middle", turned: int = 0) -> str:
-    place = f"translate({across:.1f} {down:.1f}) rotate({turned})"
-    return f'<text transform="{place}" text-anchor="{anchor}">{escape(words)}</text>'

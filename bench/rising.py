@@ -46,5 +46,5 @@ def measure(
         for percent in PERCENTILES
     }
     title = "Lookup: latency from the moment that it was due, medians of rounds"
-    plot.write(PLOT, title, "lookups/s that come", "ms", lines)
+    plot.write_plot(PLOT, title, "lookups/s that come", "ms", lines)
     return list(rows.values()), sent

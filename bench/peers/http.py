@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.commands import about
+from bench.links import about
 from bench.peers.keycloak import running_keycloak
 from bench.peers.kratos import running_kratos
 from tests.support.postgres import fresh_database, running_postgres
