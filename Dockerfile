@@ -21,7 +21,7 @@ FROM python:3.13-slim
 RUN groupadd --gid 10001 ledger \
     && useradd --uid 10001 --gid ledger --no-create-home --shell /usr/sbin/nologin ledger \
     && install --directory --owner ledger --group ledger --mode 0700 /state /state/archive \
-        /state/access-spool /state/replays /state/witness
+        /state/access-spool /state/read-models /state/replays /state/witness
 COPY --from=build /app /app
 WORKDIR /app
 ENV PATH=/app/.venv/bin:$PATH \

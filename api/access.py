@@ -52,7 +52,7 @@ async def note_all(
     """Make several records of one request in one flush; as :func:`note` else."""
     services = services_of(request)
     shared = _shared(request, services, caller)
-    source = services.ledger.identity.source
+    source = services.identity.source
     lines = []
     for outcome, subject, data in acts:
         record_id = uuid_utils.uuid7()

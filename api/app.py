@@ -1,8 +1,9 @@
 """The app: all wiring of the API is here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from types import ModuleType
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -54,6 +55,9 @@ _SECURITY = (
     log,
 )
 
+ROOMS = (lookup, links, logins, device_list, netevia, banno, health, *_SECURITY)
+"""All routes, tried in this order: those that are called most come first."""
+
 _OFTEN = (lookup, links, logins, netevia)
 
 _AWAY = (
@@ -91,30 +95,37 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with stack:
-            async with open_services(chosen, stores, metrics) as services:
-                app.state.services = services
+            async with open_services(chosen, stores, metrics) as (services, readiness):
+                app.state.services, app.state.readiness = services, readiness
                 yield
 
     app = routed_app(lifespan)
+    app.add_middleware(UserFamiliesCors, origins=chosen.cors_origins)
+    surround(app, metrics)
+    return app
+
+
+def surround(app: FastAPI, metrics: Metrics) -> None:
+    """What stands around every route: how it refuses, and what is told of each request."""
+    app.state.metrics = metrics
     # Set when the server is told to stop: answers without an end of their own end then.
     app.state.ending = asyncio.Event()
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     # Each one added stands around those before it.
-    app.add_middleware(ShortWay, routes=_short_routes(), handlers=_HANDLERS)
-    app.add_middleware(UserFamiliesCors, origins=chosen.cors_origins)
     app.add_middleware(Around, metrics=metrics)
-    return app
 
 
-def _short_routes() -> list[GuardedRoute]:
-    """The routes that are called most."""
-    routes = [route for room in _OFTEN for route in room.router.routes]
+def _short_routes(rooms: Iterable[ModuleType]) -> list[GuardedRoute]:
+    """Those routes of these rooms that are called most."""
+    routes = [route for room in rooms if room in _OFTEN for route in room.router.routes]
     return [route for route in routes if isinstance(route, GuardedRoute)]
 
 
-def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
-    """All routes and their document, with nothing behind them yet."""
+def routed_app(
+    lifespan: Lifespan[FastAPI] | None = None, rooms: Sequence[ModuleType] = ROOMS
+) -> FastAPI:
+    """The routes of some rooms and their document, with nothing behind them yet."""
     app = FastAPI(
         title="Device Ledger",
         version=__version__,
@@ -128,9 +139,9 @@ def routed_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         # The framework's own traces would carry paths and queries.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    # Tried in this order: those that are called most come first.
-    for room in (lookup, links, logins, device_list, netevia, banno, health, *_SECURITY):
+    for room in rooms:
         app.include_router(room.router)
+    app.add_middleware(ShortWay, routes=_short_routes(rooms), handlers=_HANDLERS)
     # The page and its scripts come from here: tokens are pasted into it, and a bank may be offline.
     patch_fastapi(
         app, redirect_from_root_to_docs=False, swagger_ui_parameters={"persistAuthorization": False}

@@ -79,6 +79,14 @@ class Metrics:
         """Show the size of the spool, in bytes, as it is when it is asked for."""
         self._spool_bytes.set_function(size)
 
+    def show_behind(self, count: Callable[[], int]) -> None:
+        """Show how many events a replica of this process's own lacks, as last seen."""
+        Gauge(
+            "device_ledger_lookup_behind_events",
+            "Events on the topic that this node's lookups did not show a second ago.",
+            registry=self._registry,
+        ).set_function(count)
+
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)

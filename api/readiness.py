@@ -22,12 +22,14 @@ class State:
 
 
 class Readiness:
-    """Checks of the parts. Until all of them were up once, each counts as needed."""
+    """Checks of the parts. Until all of them ``was_whole`` once, each counts as needed."""
 
-    def __init__(self, needed: Mapping[str, Check], helpful: Mapping[str, Check]) -> None:
+    def __init__(
+        self, needed: Mapping[str, Check], helpful: Mapping[str, Check], *, was_whole: bool = False
+    ) -> None:
         self._needed = needed
         self._helpful = helpful
-        self._was_whole = False
+        self._was_whole = was_whole
 
     async def state(self) -> State:
         """Ask all parts now."""

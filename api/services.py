@@ -23,6 +23,7 @@ from device_ledger.erasure import complete
 from device_ledger.geo import Geo
 from device_ledger.issuer import EmbeddedIssuer
 from device_ledger.ledger.ledger import Ledger
+from device_ledger.ledger.stores import Identity
 from device_ledger.settings import DEV_ISSUER, Settings
 from device_ledger.vault.keys import Keys, load_keys, load_or_create_keys
 from device_ledger.vault.tokens import TokenKey
@@ -56,25 +57,30 @@ class Stores:
     spool: Spool
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """All that a route may need."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupServices:
+    """All that a merchant's route may need; ``identity`` says whose events are shown."""
 
     settings: Settings
-    ledger: Ledger
+    identity: Identity
     vault: Vault
     tokens: TokenKey
-    geo: Geo
     models: ReadModels
     recorder: Recorder
     peer_token: Callable[[str], str]
-    security: SecurityServices
     positions: PositionCodec
-    cursors: CursorCodec
     verifier: Verifier
     quotas: Quotas
-    readiness: Readiness
-    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services(LookupServices):
+    """All that a route may need."""
+
+    ledger: Ledger
+    geo: Geo
+    security: SecurityServices
+    cursors: CursorCodec
 
 
 def services_of(request: Request) -> Services:
@@ -112,7 +118,7 @@ def open_stores(settings: Settings) -> Iterator[Stores]:
 @asynccontextmanager
 async def open_services(
     settings: Settings, stores: Stores, metrics: Metrics
-) -> AsyncIterator[Services]:
+) -> AsyncIterator[tuple[Services, Readiness]]:
     """Open what is read from, and put everything together."""
     models = await open_read_models(settings)
     identity = stores.ledger.identity
@@ -122,27 +128,35 @@ async def open_services(
         open_security(settings) as security,
     ):
         try:
-            yield Services(
+            services = Services(
                 settings=settings,
-                ledger=stores.ledger,
+                identity=identity,
                 vault=stores.vault,
                 tokens=stores.tokens,
-                geo=stores.geo,
                 models=models,
                 recorder=recorder,
-                peer_token=lru_cache(PEERS_KEPT_MAX)(stores.tokens.address),
-                security=security,
-                positions=PositionCodec(
-                    stores.tokens.derive("position"), identity.ledger_id, identity.epoch
-                ),
-                cursors=CursorCodec(stores.tokens.derive("cursor")),
-                verifier=Verifier(settings, _key_source(settings, stores.issuer, client)),
+                peer_token=peer_tokens(stores.tokens),
+                positions=positions_of(stores.tokens, identity),
+                verifier=Verifier(settings, key_source(settings, stores.issuer, client)),
                 quotas=Quotas(settings),
-                readiness=_readiness(settings, stores.ledger, models, recorder),
-                metrics=metrics,
+                ledger=stores.ledger,
+                geo=stores.geo,
+                security=security,
+                cursors=CursorCodec(stores.tokens.derive("cursor")),
             )
+            yield services, _readiness(settings, stores.ledger, models, recorder)
         finally:
             await models.close()
+
+
+def peer_tokens(tokens: TokenKey) -> Callable[[str], str]:
+    """The token of a peer's address; those of the last peers are kept."""
+    return lru_cache(PEERS_KEPT_MAX)(tokens.address)
+
+
+def positions_of(tokens: TokenKey, identity: Identity) -> PositionCodec:
+    """The positions of a ledger, the same in each process that has its token key."""
+    return PositionCodec(tokens.derive("position"), identity.ledger_id, identity.epoch)
 
 
 def _keys(settings: Settings) -> Keys:
@@ -155,9 +169,10 @@ def _keys(settings: Settings) -> Keys:
     return load_keys(settings)
 
 
-def _key_source(
+def key_source(
     settings: Settings, issuer: EmbeddedIssuer | None, client: httpx.AsyncClient
 ) -> KeySource:
+    """Where the keys that verify callers' tokens come from."""
     if issuer is not None:
         return EmbeddedKeys(DEV_ISSUER, issuer.key_id, issuer.public_key)
     return OidcKeys(settings.issuer, client)

@@ -11,7 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench import circle, detection, links, reads, table
+from bench import circle, detection, links, nodes, reads, rebuild, sizes, start, table
 from bench.load import UnexpectedAnswerError
 from bench.peers import MissingPeerError
 from bench.report import Begin, Row, Step, VoidRunError, record
@@ -24,6 +24,10 @@ CASES: Final[Mapping[str, Measure]] = {
     "freshness": circle.measure,
     "commands": links.measure,
     "detection": detection.measure,
+    "nodes": nodes.measure,
+    "rebuild": rebuild.measure,
+    "sizes": sizes.measure,
+    "start": start.measure,
 }
 
 

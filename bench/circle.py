@@ -28,10 +28,15 @@ def measure(begin: Begin, step: Step, full: bool) -> list[Row]:  # noqa: ARG001
         Generator() as generator,
     ):
         begin(f"linking {POPULATION:,} devices")
-        links = [link(system, f"bench-{number}") for number in range(POPULATION)]
-        link_all(system, generator, links, "bench-last")
+        populate(system, generator)
         begin(f"{RATE} links/s")
         return _measured(system, generator, step)
+
+
+def populate(system: System, generator: Generator) -> None:
+    """Link devices of as many customers, and wait until the lookup shows them all."""
+    links = [link(system, f"bench-{number}") for number in range(POPULATION)]
+    link_all(system, generator, links, "bench-last")
 
 
 def _measured(system: System, generator: Generator, step: Step) -> list[Row]:

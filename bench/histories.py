@@ -50,7 +50,7 @@ class Day:
 
 def labelled_day() -> Day:
     """Four quiet months and a day of a million entries, with labelled attacks."""
-    folder = _scratch() / f"day-{SEED}-{ENTRIES}-{EACH}-{_version()}"
+    folder = _scratch() / f"day-{SEED}-{ENTRIES}-{EACH}-{version()}"
     done = folder / "labels.json"
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -80,7 +80,7 @@ def _scratch() -> Path:
     return Path(tempfile.gettempdir()) / "device-ledger-bench"
 
 
-def _version() -> str:
+def version() -> str:
     """A name for what the simulation makes now: other code makes another history."""
     hashed = hashlib.sha256()
     for file in sorted(Path(device_ledger.simulation.__path__[0]).glob("*.py")):

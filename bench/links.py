@@ -122,7 +122,7 @@ def write(settings: Settings, count: int, batch_max: int, server_pid: int | None
 
 
 def _drive(ledger: Ledger, count: int) -> None:
-    commands = [_link() for _ in range(count)]
+    commands = [new_link() for _ in range(count)]
     free = threading.Semaphore(WAITING)
 
     def done(future: Future[Answer]) -> None:
@@ -138,8 +138,8 @@ def _drive(ledger: Ledger, count: int) -> None:
         free.acquire()
 
 
-def _link() -> LinkDevice:
-    """A link as the API makes it: tokens and sealed values of real lengths."""
+def new_link() -> LinkDevice:
+    """A new device of a new customer, linked as the API does: tokens and seals of real lengths."""
     return LinkDevice(
         customer=CustomerRef("bank-1", str(uuid.uuid4()), f"customer-{uuid.uuid4()}"),
         context=Context("bank-1-backend", "core", str(uuid.uuid4()), utc_now()),

@@ -91,6 +91,9 @@ class Generator:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         """End the process."""
         self._process.shutdown()
 

@@ -85,11 +85,16 @@ class System:
             if time.monotonic() > deadline:
                 raise TimeoutError("the read models don't catch up")
 
-    def _behind(self) -> int:
-        """How many records the read models lack."""
+    def _behind(self) -> bool:
+        """Whether a read model lacks records, or is just being replaced."""
         models = asyncio.run(look(self._settings)).models
-        assert all(model.built for model in models)
-        return sum(sum(model.behind.values()) for model in models)
+        return any(not model.built or any(model.behind.values()) for model in models)
+
+    def memory(self, part: str) -> int:
+        """The proportional set size of one of ``PARTS`` and its children, in bytes."""
+        process = self._processes[part]
+        family = [process, *process.children(recursive=True)]
+        return sum(int(one.memory_full_info().pss) for one in family)
 
 
 def cpu_seconds(process: psutil.Process) -> float:

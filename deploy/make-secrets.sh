@@ -18,14 +18,15 @@ make() { # make NAME COMMAND…: the file NAME with what the command prints
 
 password() { head -c 24 /dev/urandom | base64 | tr '+/' '-_'; }
 key() { head -c 32 /dev/urandom | base64; }
-url() { echo "postgresql://$1:$(cat "secrets/$1_password")@postgres:5432/$1"; }
+url() { echo "postgresql://$1:$(cat "secrets/$1_password")@postgres:5432/$2"; }
 
-for name in postgres events read_models vault keycloak keycloak_admin; do
+for name in postgres events read_models vault vault_reader keycloak keycloak_admin; do
     make "${name}_password" password
 done
 for name in events read_models vault; do
-    make "${name}_url" url "$name"
+    make "${name}_url" url "$name" "$name"
 done
+make vault_reader_url url vault_reader vault
 for name in bank_client_secret merchant_client_secret user_password; do
     make "$name" password
 done

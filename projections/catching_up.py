@@ -1,5 +1,6 @@
 """Reading a topic in bulk, from where a read model stands; and whether it still tells the same."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from device_ledger.wire.codec import Record
@@ -51,12 +52,22 @@ class CatchUp:
         ends = {partition: end for partition, (_, end) in self._bounds.items()}
         total = sum(max(0, ends[partition] - starts[partition]) for partition in ends)
         read = 0
-        async for found in self._reading.batches(starts, ends):
-            proven = [p for p in found if self._is_proven(p, found[p][0])]
-            await self._take([raw for p in proven for raw in found[p]], write)
-            read += sum(len(found[p]) for p in proven)
+        # A batch is written in a thread while the next one is read.
+        writing = asyncio.create_task(self._take([], write))
+        try:
+            async for found in self._reading.batches(starts, ends):
+                proven = [p for p in found if self._is_proven(p, found[p][0])]
+                batch = [raw for p in proven for raw in found[p]]
+                await writing
+                if self._report:
+                    self._report(read, total)
+                writing = asyncio.create_task(self._take(batch, write))
+                read += len(batch)
+            await writing
             if self._report:
                 self._report(read, total)
+        finally:
+            await _ended(writing)
 
     def _start(self, partition: int) -> int:
         begin, end = self._bounds[partition]
@@ -107,3 +118,9 @@ class CatchUp:
                     f"partition {partition}: event {last} is not on the topic"
                 )
             raise BrokenChainError(f"partition {partition}: the topic lacks what follows {last}")
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Stop a task and wait for its end: nothing is written after an error or a cancellation."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -9,9 +9,9 @@ the read model stands at, or nothing.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from device_ledger.wire.codec import MalformedRecordError, Record, read_record
 from device_ledger.wire.events import PublicEvent
@@ -38,9 +38,11 @@ class Malformed:
 Parse = Callable[[KafkaRecord], Record | Malformed]
 """How the records of a topic are read."""
 
+Wanted = Callable[[Record], bool]
+"""Whether a record that takes effect is of use to the read model."""
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+
+class Standing(NamedTuple):
     """Where a read model stands in a partition.
 
     ``last_id``, ``last_offset`` and ``source`` are those of the last event applied (without a
@@ -101,6 +103,7 @@ def sift(
     holes: Collection[int] = (),
     parse: Parse = parse,
     chained: bool = True,
+    wanted: Wanted = lambda _: True,
 ) -> Sifted:
     """Split a batch into what takes effect and the rest, and say where that leads.
 
@@ -109,7 +112,9 @@ def sift(
     records are not, since they may be old or leave some out. ``holes`` are the partitions
     where such a reading passed a malformed record since the last event: that may have been
     the one that the next event follows. Where the topic is not ``chained``, what comes next lies
-    at the offset that was not looked at yet, or after it in a reading of the topic.
+    at the offset that was not looked at yet, or after it in a reading of the topic. What is not
+    ``wanted`` moves the standings and is not kept: a large batch costs most where it lies in
+    memory.
 
     Raises:
         HistoryChangedError: the event at the read model's position has another source.
@@ -117,13 +122,15 @@ def sift(
     result = Sifted(dict(standings), holes=set(holes))
     for raw in batch:
         if raw.partition not in result.gaps:
-            _sift_one(result, raw, parse(raw), trusted, chained)
+            item = parse(raw)
+            if _takes_effect(item, result, raw, trusted, chained) and wanted(item):
+                result.records.append((raw, item))
     return result
 
 
-def _sift_one(
-    result: Sifted, raw: KafkaRecord, item: Record | Malformed, trusted: bool, chained: bool
-) -> None:
+def _takes_effect(
+    item: Record | Malformed, result: Sifted, raw: KafkaRecord, trusted: bool, chained: bool
+) -> TypeGuard[Record]:
     at = result.standings[raw.partition]
     if isinstance(item, Malformed):
         if raw.offset >= at.next_offset:
@@ -133,14 +140,15 @@ def _sift_one(
         result.standings[raw.partition] = _looked_at(at, raw.offset, trusted)
     elif item.event.id <= at.last_id:
         result.standings[raw.partition] = _repeated(at, item, trusted)
-    elif _comes_next(at, item, trusted, result.holes, chained):
-        result.records.append((raw, item))
+    elif not _comes_next(at, item, trusted, result.holes, chained):
+        result.gaps.add(raw.partition)
+    else:
         result.holes.discard(raw.partition)
         result.standings[raw.partition] = Standing(
             item.event.id, raw.offset, raw.offset + 1, item.event.source
         )
-    else:
-        result.gaps.add(raw.partition)
+        return True
+    return False
 
 
 def _comes_next(
@@ -162,12 +170,12 @@ def _repeated(at: Standing, record: Record, trusted: bool) -> Standing:
             )
         if trusted and record.offset < at.last_offset:
             # The topic was made anew: what was looked at counts from here.
-            return replace(at, last_offset=record.offset, next_offset=record.offset + 1)
-        at = replace(at, last_offset=record.offset) if trusted else at
+            return at._replace(last_offset=record.offset, next_offset=record.offset + 1)
+        at = at._replace(last_offset=record.offset) if trusted else at
     return _looked_at(at, record.offset, trusted)
 
 
 def _looked_at(at: Standing, offset: int, trusted: bool) -> Standing:
     if offset == at.next_offset or (trusted and offset > at.next_offset):
-        return replace(at, next_offset=offset + 1)
+        return at._replace(next_offset=offset + 1)
     return at

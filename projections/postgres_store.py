@@ -6,8 +6,7 @@ Any number of workers write, each its own partitions: position rows are locked w
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -15,6 +14,7 @@ from psycopg import sql
 from device_ledger.postgres import conninfo
 from projections.guard import Standing
 from projections.model import ReadModel
+from projections.postgres_rows import insert
 from projections.store import Generation, GenerationGoneError, StoreInUseError
 
 SCHEMA = "read_models"
@@ -74,17 +74,11 @@ class PostgresTransaction:
     def save(self, rows: Sequence[Any]) -> None:
         """Write rows, new or not."""
         changes = ", ".join(f"{column} = excluded.{column}" for column in self._model.columns[1:])
-        self._insert(rows, f"DO UPDATE SET {changes}")
+        insert(self._connection, self._model, rows, f"DO UPDATE SET {changes}")
 
     def append(self, rows: Sequence[Any]) -> None:
         """Write the rows whose key is not there yet; the others stay as they are."""
-        self._insert(rows, "DO NOTHING")
-
-    def _insert(self, rows: Sequence[Any], where_there: str) -> None:
-        if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            conflict = f" ON CONFLICT ({self._model.key}) {where_there}"
-            self._connection.execute(_insertion(self._model) + conflict, columns)
+        insert(self._connection, self._model, rows, "DO NOTHING")
 
     def remove(self, keys: Collection[str]) -> None:
         """Remove rows."""
@@ -135,6 +129,9 @@ class PostgresGeneration:
         self._connection = psycopg.connect(url, autocommit=True)
         path = sql.SQL("SET search_path = {}, public").format(sql.Identifier(generation))
         self._connection.execute(path)
+        if not live:
+            # The pointer's own commit waits for all that was logged before it.
+            self._connection.execute("SET synchronous_commit = off")
 
     @contextmanager
     def transaction(self, partitions: Collection[int]) -> Iterator[PostgresTransaction]:
@@ -173,6 +170,7 @@ class PostgresGeneration:
 class PostgresStore:
     """Read models in a database, for any number of workers."""
 
+    shared = True
     retriable: tuple[type[Exception], ...] = (psycopg.OperationalError, psycopg.InterfaceError)
 
     def __init__(self, url: str) -> None:
@@ -275,16 +273,6 @@ def _pointed(connection: Connection, model: ReadModel) -> str | None:
 
 def _exists(connection: Connection, table: str) -> bool:
     return connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() != (None,)
-
-
-@lru_cache
-def _insertion(model: ReadModel) -> str:
-    hints = get_type_hints(model.row)
-    arrays = ", ".join(
-        "%s::bigint[]" if int in {hints[column], *get_args(hints[column])} else "%s::text[]"
-        for column in model.columns
-    )
-    return f"INSERT INTO {model.table} ({', '.join(model.columns)}) SELECT * FROM unnest({arrays})"
 
 
 def _by_bytes(schema: str) -> str:

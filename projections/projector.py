@@ -108,6 +108,7 @@ class Projector:
                 holes=holes,
                 parse=self._model.parse,
                 chained=self._model.chained,
+                wanted=self._is_wanted,
             )
             self._hold_back(sifted.malformed)
             self._change(transaction, sifted.records)
@@ -115,6 +116,15 @@ class Projector:
             if moved:
                 transaction.move(moved)
         return sifted
+
+    def _is_wanted(self, record: Record) -> bool:
+        """Whether a record touches a row, or can't be asked: that is told where it is applied."""
+        if not isinstance(self._model, Folded):
+            return True
+        try:
+            return self._model.key_of(record.event) is not None
+        except _UNFIT:
+            return True
 
     def _hold_back(self, malformed: Sequence[Malformed]) -> None:
         new = [letter for letter in malformed if not self._is_parked(letter.raw)]

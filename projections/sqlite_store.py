@@ -31,6 +31,8 @@ CREATE TABLE positions (
 """
 # Pages: a bulk load pays for checkpoints seldom, and the log stays below about 80 MB.
 _CHECKPOINT_PAGES = 20_000
+_BUILDING_CACHE_KIB = 64 << 10
+"""Rows come in the order of their keys' hashes: a generation that is built touches all pages."""
 
 
 def live_file(folder: Path) -> Path | None:
@@ -117,6 +119,8 @@ class SqliteGeneration:
         with self._undamaged():
             try:
                 self._connection = _connect(file)
+                if not live:
+                    self._connection.execute(f"PRAGMA cache_size = -{_BUILDING_CACHE_KIB}")
                 self._inode = file.stat().st_ino
             except (sqlite3.OperationalError, FileNotFoundError):
                 if file.exists():
@@ -174,6 +178,7 @@ class SqliteGeneration:
 class SqliteStore:
     """Read models below a directory, a folder each."""
 
+    shared = False
     retriable: tuple[type[Exception], ...] = (sqlite3.OperationalError, OSError)
 
     def __init__(self, root: Path) -> None:

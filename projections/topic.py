@@ -29,6 +29,11 @@ def kafka_record(found: Any) -> KafkaRecord:
     return KafkaRecord(found.partition, found.offset, found.key, found.value, tuple(pairs))
 
 
+def _consumed(found: Any) -> KafkaRecord:
+    """A record of aiokafka's, whose headers are such a tuple already."""
+    return KafkaRecord(found.partition, found.offset, found.key, found.value, found.headers)
+
+
 class Reading:
     """Partitions of the topic, read one record after the other from wherever one asks."""
 
@@ -65,7 +70,7 @@ class Reading:
                 *wanted, timeout_ms=1_000, max_records=BULK_RECORDS
             )
             if found:
-                yield {at.partition: [kafka_record(r) for r in found[at]] for at in found}
+                yield {at.partition: list(map(_consumed, found[at])) for at in found}
             else:
                 # Nothing comes where the topic was made anew under us, and is shorter now.
                 now = await self.bounds([at.partition for at in wanted])
@@ -77,6 +82,19 @@ class Reading:
     def seek(self, partition: int, offset: int) -> None:
         """Go on from another offset of a partition."""
         self._consumer.seek(TopicPartition(self._topic, partition), offset)
+
+    def begin(self, starts: Mapping[int, int]) -> None:
+        """Read on from these offsets, without an end: `more` gives what comes."""
+        self._consumer.assign([TopicPartition(self._topic, partition) for partition in starts])
+        for partition, offset in starts.items():
+            self.seek(partition, offset)
+
+    async def more(self, within: float) -> list[KafkaRecord]:
+        """The next records, in order within a partition; none where none came in those seconds."""
+        found = await self._consumer.getmany(
+            timeout_ms=int(within * 1_000), max_records=BULK_RECORDS
+        )
+        return [kafka_record(record) for records in found.values() for record in records]
 
 
 class Topic:

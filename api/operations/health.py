@@ -4,8 +4,6 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
-from api.services import services_of
-
 router = APIRouter(tags=["operations"])
 
 
@@ -32,7 +30,7 @@ async def healthz() -> Alive:
 @router.get("/readyz", response_model=Readiness, responses={503: {"model": Readiness}})
 async def readyz(request: Request) -> Response:
     """Tell whether requests can be served now."""
-    state = await services_of(request).readiness.state()
+    state = await request.app.state.readiness.state()
     if state.down:
         return JSONResponse({"status": "down", "down": state.down, "degraded": state.degraded}, 503)
     return JSONResponse({"status": "ready", "degraded": state.degraded, "down": []})
@@ -41,5 +39,5 @@ async def readyz(request: Request) -> Response:
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> Response:
     """Metrics for Prometheus."""
-    found = services_of(request).metrics
+    found = request.app.state.metrics
     return Response(found.text(), headers={"Content-Type": found.content_type})

@@ -1,6 +1,5 @@
 """What a record of the alerts topic makes of an alert's row."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,8 +55,8 @@ def parse(raw: KafkaRecord) -> Record | Malformed:
         told = decode(raw.value or b"")
     except MalformedRecordError as error:
         return Malformed(raw, str(error))
-    event = replace(item.event, type=told.type, subject=told.id, time=told.time, data=told.data)
-    return replace(item, event=event)
+    event = item.event._replace(type=told.type, subject=told.id, time=told.time, data=told.data)
+    return item._replace(event=event)
 
 
 def key_of(event: PublicEvent) -> str | None:

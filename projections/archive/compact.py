@@ -1,11 +1,12 @@
-"""Joining the small files of a day, so that a day is a few large ones.
+"""Joining small files, so that a day is a few large ones, and quiet days that are over are few.
 
 The joined file is moved to its place whole; from then on readers take it and not its parts,
 which stay a while for those who listed them before. Stopped anywhere, the next round goes on.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,48 +29,68 @@ KEPT_SECONDS = 600.0
 """How long readers may still open files of a list that they have made."""
 _GROWING = (1_000, 10_000, 100_000)
 _WHOLE = (1_000_000,)
+_MOST = 1_000_000
+"""Rows from which on nothing more is joined to a file."""
 
 
 def compact(folder: Path, *, today: str, kept_seconds: float = KEPT_SECONDS) -> int:
     """Join what is worth joining below a log's folder; the number of files made.
 
-    Days before ``today`` become as few files as can be.
+    Days before ``today`` become as few files as can be, and small files of many of them one.
     """
     made = 0
     for parts in parts_of(folder).values():
-        for day, same in groupby(parts, key=lambda part: part.day):
-            over = day < today
-            made += _join_day(folder, list(same), *((2, _WHOLE) if over else (MANY, _GROWING)))
+        after: list[Part] = []
+        for day, run in groupby(parts, key=lambda part: part.day):
+            worth = (2, _WHOLE) if day < today else (MANY, _GROWING)
+            after += _joined(folder, list(run), *worth)
+        ended: list[Part] = []
+        for over, run in groupby(after, key=lambda part: part.day < today):
+            same = list(run)
+            ended += _joined(folder, same, MANY, _GROWING) if over else same
+        made += len({*after, *ended} - {*parts})
     _remove_covered(folder, kept_seconds)
     return made
 
 
-def _join_day(folder: Path, parts: Sequence[Part], many: int, sizes: Sequence[int]) -> int:
+def _joined(folder: Path, parts: list[Part], many: int, sizes: Sequence[int]) -> list[Part]:
     """Join neighbours of less than so many rows, size by size, where there are many of them."""
-    if len(parts) < many:
-        return 0
-    rows = [(part, int(metadata_of(part).num_rows)) for part in parts]
-    made = 0
     for size in sizes:
-        after: list[tuple[Part, int]] = []
-        for small, run in groupby(rows, key=_below(size)):
-            same = list(run)
-            if small and len(same) >= many:
-                made += 1
-                whole = _join(folder, [part for part, _ in same])
-                same = [(whole, sum(count for _, count in same))]
-            after += same
-        rows = after
-    return made
+        if len(parts) < many:
+            break
+        after: list[Part] = []
+        for piece in _pieces(parts, size):
+            after += [_join(folder, piece)] if len(piece) >= many else piece
+        parts = after
+    return parts
 
 
-def _below(size: int) -> Callable[[tuple[Part, int]], bool]:
-    return lambda counted: counted[1] < size
+def _pieces(parts: Sequence[Part], size: int) -> Iterator[list[Part]]:
+    """All parts in their order: small neighbours together, until they are enough for a file."""
+    piece: list[Part] = []
+    rows = 0
+    for part in parts:
+        if _rows(part) >= size or rows >= _MOST:
+            yield piece
+            piece, rows = [], 0
+        if _rows(part) >= size:
+            yield [part]
+        else:
+            piece.append(part)
+            rows += _rows(part)
+    yield piece
+
+
+# A file never changes, and all of them are looked at again and again.
+@lru_cache(maxsize=20_000)
+def _rows(part: Part) -> int:
+    return int(metadata_of(part).num_rows)
 
 
 def _join(folder: Path, parts: Sequence[Part]) -> Part:
     first, last = parts[0], parts[-1]
-    whole = part_at(folder, first.partition, first.first, last.last, first.day)
+    day = max(part.day for part in parts)
+    whole = part_at(folder, first.partition, first.first, last.last, day)
     write_part(whole, _tables(parts), standing_of(last))
     return whole
 
@@ -100,4 +121,9 @@ def _remove_covered(folder: Path, kept_seconds: float) -> None:
             part.path.unlink()
             changed.add(part.path.parent)
     for inner in changed:
-        sync_folder(inner)
+        if any(inner.iterdir()):
+            sync_folder(inner)
+        else:
+            inner.rmdir()
+    if changed:
+        sync_folder(folder)

@@ -3,7 +3,7 @@
 ``HOME/archive/<log>/day=YYYY-MM-DD/p<partition>-<first offset>-<last offset>.parquet``: a file
 holds what lay on one partition of the log's topic from the first offset through the last, and the
 ranges of a partition follow each other without a gap. A file's day is the recorded day of its
-events; of access records, whose Kafka records carry several, the day of the newest in each. The
+newest line: no line in it is of a later one, and small files of days that are over are joined. The
 first range begins at 0, wherever the topic did.
 """
 
@@ -36,8 +36,8 @@ class Part(NamedTuple):
 
     def covers(self, other: "Part") -> bool:
         """Whether all that the other may hold is in this one."""
-        return (self.partition, self.day) == (other.partition, other.day) and (
-            self.first <= other.first and other.last <= self.last
+        return self.partition == other.partition and (
+            self.first <= other.first and other.last <= self.last and other.day <= self.day
         )
 
 
@@ -57,12 +57,20 @@ def listed(folder: Path, since: str = "") -> list[Part]:
     found = []
     for inner in folder.glob(f"{_DAY}*"):
         day = inner.name[len(_DAY) :]
-        for path in inner.glob("p*.parquet") if day >= since else ():
-            named = _NAME.fullmatch(path.name)
+        for name in _names(inner) if day >= since else ():
+            named = _NAME.fullmatch(name)
             if named:
                 partition, first, last = map(int, named.groups())
-                found.append(Part(partition, first, last, day, path))
+                found.append(Part(partition, first, last, day, inner / name))
     return found
+
+
+def _names(inner: Path) -> list[str]:
+    try:
+        return [path.name for path in inner.iterdir()]
+    except FileNotFoundError:
+        # All that was in it has been joined with other days, and a larger file holds it.
+        return []
 
 
 def resolved(parts: Iterable[Part]) -> tuple[list[Part], list[Part]]:

@@ -161,6 +161,7 @@ class ArchiveGeneration:
 class ArchiveStore:
     """An archive: a folder for each log."""
 
+    shared = False
     retriable: tuple[type[Exception], ...] = (OSError,)
 
     def __init__(self, archive: Path) -> None:

@@ -81,11 +81,15 @@ class Trail:
             ArchiveBrokenError: the files do not hold together.
         """
         sources = [f"SELECT {_COLUMNS} FROM tail WHERE NOT repeat{self._bank}"]
-        if since <= self._held_after:
+        if not self.holds(since):
             for log in LOGS:
                 sources += self._files(log, files_of(self._archive, log, since, through))
         union = " UNION ALL ".join(sources)
         self.connection.execute(f"CREATE OR REPLACE TEMP VIEW trail AS {union}")
+
+    def holds(self, since: str) -> bool:
+        """Whether memory has all lines recorded from ``since`` on, so that no file is read."""
+        return since > self._held_after
 
     def count(self, after: str, through: str) -> int:
         """The lines of ``trail`` recorded after ``after`` up to ``through``."""
@@ -209,9 +213,11 @@ class Trail:
             for part in across
         )
         told = [(below, ""), (across, f" AND ({limits})")]
+        # Nothing in them is younger: a query of what is opens none of them.
+        old = f'"at" <= {_quoted(self._held_after)}::TIMESTAMP'
         return [
-            f"SELECT {_COLUMNS} FROM read_parquet([{_paths(parts)}])"
-            f" WHERE NOT repeat{limit}{self._bank}"
+            f"SELECT {_COLUMNS} FROM read_parquet([{_paths(parts)}], hive_partitioning = false)"
+            f" WHERE {old} AND NOT repeat{limit}{self._bank}"
             for parts, limit in told
             if parts
         ]

@@ -74,6 +74,7 @@ class Session:
         self._told = told
         self._save_state = save
         self._late: list[str] = []
+        self._alerts_end = state.alerts
         self._evaluated_at = self._saved_at = time.monotonic()
         self._through: dict[str, str] = {}
 
@@ -105,6 +106,7 @@ class Session:
                 await self._catch_up(group)
         if self._late:
             await self._tell([])
+            await self._save()
         elif now - self._saved_at >= SAVE_SECONDS:
             await self._save()
 
@@ -149,17 +151,25 @@ class Session:
             self._state.passed[group] = through
             return
         for after, until in _slices(passed, through):
-            found = await finish_in_thread(self._evaluate, rules, after, until)
+            # Files take time to read: what is found without them is told before.
+            for same in self._by_reach(rules, after):
+                await self._tell(await finish_in_thread(self._evaluate, same, after, until))
             self._state.passed[group] = until
-            await self._tell(found)
+            await self._save()
+
+    def _by_reach(self, rules: Sequence[Rule], after: str) -> tuple[list[Rule], list[Rule]]:
+        """The rules that need nothing but memory, and those that look back into files."""
+        parts: tuple[list[Rule], list[Rule]] = ([], [])
+        for rule in rules:
+            parts[not self._tail.trail.holds(_back(after, rule))].append(rule)
+        return parts
 
     def _evaluate(self, rules: Sequence[Rule], after: str, through: str) -> list[FoundAlert]:
         found: list[FoundAlert] = []
         for rule in rules:
             if not self._tail.trail.has_any(after, through, predicates(rule.plan)):
                 continue
-            since = text(_moment(after) - rule.lookback)
-            self._tail.trail.show(since, through)
+            self._tail.trail.show(_back(after, rule), through)
             try:
                 found += evaluate(
                     self._tail.trail.connection, rule, _moment(after), _moment(through)
@@ -180,7 +190,7 @@ class Session:
         self._state.failing[rule.name] = reason
 
     async def _tell(self, found: Sequence[FoundAlert]) -> None:
-        """Tell what was not told, and only then remember it as told."""
+        """Tell what was not told. It is remembered as told with the time that is passed then."""
         new = [alert for alert in found if alert.id not in self._told.alerts]
         late = [ref for ref in dict.fromkeys(self._late) if ref not in self._told.late]
         passed = max(self._state.passed.values(), default="")
@@ -191,11 +201,11 @@ class Session:
         if late:
             log.warning("%d records came late", len(late))
         if end is not None:
-            self._state.alerts = end
-        await self._save()
+            self._alerts_end = end
 
     async def _save(self) -> None:
         self._saved_at = time.monotonic()
+        self._state.alerts = self._alerts_end
         self._state.seen = self._tail.next_offsets()
         names = sorted(rule.name for rule in self._book.rules)
         failing = {
@@ -222,6 +232,10 @@ def _slices(after: str, through: str) -> Iterator[tuple[str, str]]:
         until = min(start + SLICE, end)
         yield text(start), text(until)
         start = until
+
+
+def _back(after: str, rule: Rule) -> str:
+    return text(_moment(after) - rule.lookback)
 
 
 def _moment(at: str) -> datetime:

@@ -1,5 +1,6 @@
 """What an event makes of a device's row in its bank's list."""
 
+import re
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,11 @@ from projections.model import Folded
 
 
 class Link(NamedTuple):
-    """A linked device; model and brand are lower-cased, ``search_text`` is what a search sees."""
+    """A linked device; model and brand are lower-cased, ``search_text`` is what a search sees.
+
+    ``grams`` has that text cut for an index: the bank's mark, then what begins at each character,
+    a space between them.
+    """
 
     device_token: str
     bank_id: str
@@ -26,7 +31,13 @@ class Link(NamedTuple):
     model: str
     brand: str
     search_text: str
+    grams: str
 
+
+GRAM = 6
+"""Characters of a gram: of ten million UUIDs 20 have one of six, 80,000 one of three."""
+
+_SPACES = re.compile(r"[\0-\x20\x7f]")
 
 _TYPES = {
     events.DEVICE_LINKED,
@@ -69,6 +80,7 @@ def _linked(device_token: str, data: dict[str, Any]) -> Link:
         model="",
         brand="",
         search_text="",
+        grams="",
     )
     return _described(row, data.get("info", {}))
 
@@ -76,14 +88,30 @@ def _linked(device_token: str, data: dict[str, Any]) -> Link:
 def _described(row: Link, info: dict[str, str]) -> Link:
     model, brand = info.get("model", "").lower(), info.get("brand", "").lower()
     # A line each, so that no search matches across two of them.
-    lines = (bank_mark(row.bank_id), row.customer_id.lower(), model, brand)
-    search_text = "\n".join(lines)
-    return row._replace(model=model, brand=brand, search_text=search_text)
+    lines = (row.customer_id.lower(), model, brand)
+    grams = dict.fromkeys(gram for line in lines for gram in grams_of(line))
+    return row._replace(
+        model=model,
+        brand=brand,
+        search_text="\n".join(lines),
+        grams=" ".join([bank_mark(row.bank_id), *grams]),
+    )
+
+
+def grams_of(line: str) -> list[str]:
+    """What begins at each character of a line: ``GRAM`` characters, or those that are left.
+
+    So a part of a line that is no longer than that begins one of them. Spaces and line ends, which
+    keep grams apart, are written as another character, and so is NUL, which ends a text.
+    """
+    if not line.isprintable() or " " in line:
+        line = _SPACES.sub("\ufffc", line)
+    return [line[at : at + GRAM] for at in range(len(line))]
 
 
 @lru_cache(maxsize=1024)
 def bank_mark(bank_id: str) -> str:
-    """Three characters that no text has (private use), for an index of parts of words.
+    """Three characters that no text has (private use), for an index of parts of lines.
 
     A search for them and the word finds only this bank's rows (and once in a great while
     another's, which are then left out), so its cost doesn't grow with other banks.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from projections.links.apply import MODEL, Link, bank_mark
+from projections.links.apply import GRAM, MODEL, Link, bank_mark, grams_of
 from projections.readers import ReadModels, Shown, Statement
 
 Sort = Literal["linked_at", "customer_id"]
@@ -12,7 +12,7 @@ COUNTED = 10_000
 """Matches of a search that are counted; beyond, the total is a minimum."""
 
 _COLUMNS = ", ".join(MODEL.columns)
-_SHORTEST_INDEXED = 3
+_TOKENS = "device_token = :device_token OR phrase_token = :phrase_token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,20 @@ class Page:
     total_is_minimum: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Matching:
+    """What matches: a condition and its parameters.
+
+    ``few``: they are found by an index and then sorted, never looked for in the order asked.
+    ``many``: they are known to be more than ``COUNTED``.
+    """
+
+    where: str
+    values: dict[str, Any]
+    few: bool = False
+    many: bool = False
+
+
 async def page(
     models: ReadModels,
     filtered: Filter,
@@ -60,22 +74,22 @@ async def page(
     Raises:
         NotReadyError: the read model can't be read.
     """
-    where, values = await _conditions(models, filtered)
-    total = _total(filtered, where, values)
+    found = await _matching(models, filtered)
+    where, values = found.where, found.values
     direction, comparison = ("DESC", "<") if descending else ("ASC", ">")
     if after:
         where = f"{where} AND ({sort}, device_token) {comparison} (:after_value, :after_token)"
         values = values | {"after_value": after[0], "after_token": after[1]}
-    # A customer's few links are found by customer and then sorted, never looked for by time.
-    order = sort if filtered.customer_id is None else f"{sort} || ''"
+    order = f"{sort} || ''" if found.few else sort
     rows_sql = (
         f"SELECT {_COLUMNS} FROM links WHERE {where}"
         f" ORDER BY {order} {direction}, device_token {direction} LIMIT :most OFFSET :skipped"
     )
     asked = (rows_sql, values | {"most": limit, "skipped": offset})
-    shown = await models.read(MODEL.name, asked, total, slow=filtered.search is not None)
+    searched = filtered.search is not None
+    shown = await models.read(MODEL.name, asked, _total(filtered, found), slow=searched)
     rows, [[count]] = shown.value
-    capped = filtered.search is not None and count > COUNTED
+    capped = searched and count > COUNTED
     links = [Link._make(row) for row in rows]
     return Shown(Page(links, COUNTED if capped else int(count), capped), shown.position)
 
@@ -86,62 +100,100 @@ async def matches(models: ReadModels, filtered: Filter, *, most: int) -> Shown[l
     Raises:
         NotReadyError: the read model can't be read.
     """
-    where, values = await _conditions(models, filtered)
-    statement = f"SELECT {_COLUMNS} FROM links WHERE {where} LIMIT :most"
-    asked = (statement, values | {"most": most + 1})
+    found = await _matching(models, filtered)
+    statement = f"SELECT {_COLUMNS} FROM links WHERE {found.where} LIMIT :most"
+    asked = (statement, found.values | {"most": most + 1})
     shown = await models.read(MODEL.name, asked, slow=filtered.search is not None)
     [rows] = shown.value
     links = [Link._make(row) for row in rows] if len(rows) <= most else None
     return Shown(links, shown.position)
 
 
-def _total(filtered: Filter, where: str, values: dict[str, Any]) -> Statement:
+def _total(filtered: Filter, found: _Matching) -> Statement:
+    if found.many:
+        return f"SELECT {COUNTED + 1}", {}
     if filtered.search:
-        counted = f"SELECT 1 FROM links WHERE {where} LIMIT {COUNTED + 1}"
-        return f"SELECT count(*) FROM ({counted}) AS counted", values
+        counted = f"SELECT 1 FROM links WHERE {found.where} LIMIT {COUNTED + 1}"
+        return f"SELECT count(*) FROM ({counted}) AS counted", found.values
     if filtered.customer_id is not None:
-        return f"SELECT count(*) FROM links WHERE {where}", values
-    return "SELECT coalesce(sum(total), 0) FROM counts WHERE value = :bank_id", values
+        return f"SELECT count(*) FROM links WHERE {found.where}", found.values
+    return "SELECT coalesce(sum(total), 0) FROM counts WHERE value = :bank_id", found.values
 
 
-async def _conditions(models: ReadModels, filtered: Filter) -> tuple[str, dict[str, Any]]:
-    where = "bank_id = :bank_id"
+async def _matching(models: ReadModels, filtered: Filter) -> _Matching:
     values: dict[str, Any] = {"bank_id": filtered.bank_id}
-    if filtered.customer_id is not None:
-        where += " AND customer_id = :customer_id"
-        values["customer_id"] = filtered.customer_id
     if filtered.search:
-        search = filtered.search
-        values |= {"device_token": search.device_token, "phrase_token": search.phrase_token}
-        text, text_values = await _containing(models, filtered, search.text.lower())
-        where += f" AND ({text})"
-        values |= text_values
-    return where, values
+        values |= {
+            "device_token": filtered.search.device_token,
+            "phrase_token": filtered.search.phrase_token,
+        }
+    if filtered.customer_id is not None:
+        # A customer's few links are found by customer and then looked through.
+        where = "bank_id = :bank_id AND customer_id = :customer_id"
+        values["customer_id"] = filtered.customer_id
+        if filtered.search is None:
+            return _Matching(where, values, few=True)
+        text, text_values = _read_through(models, filtered.search.text.lower())
+        return _Matching(f"{where} AND ({text})", values | text_values, few=True)
+    if filtered.search is None:
+        return _Matching("bank_id = :bank_id", values)
+    found = await _containing(models, filtered.bank_id, filtered.search.text.lower())
+    return _Matching(found.where, values | found.values, found.few, found.many)
 
 
-async def _containing(
-    models: ReadModels, filtered: Filter, text: str
-) -> tuple[str, dict[str, Any]]:
-    tokens = "device_token = :device_token OR phrase_token = :phrase_token"
+def _read_through(models: ReadModels, text: str) -> tuple[str, dict[str, Any]]:
+    """The condition of a search that rows are held against, one by one."""
     if "\n" in text:
         # Lines keep apart what a search sees.
-        return tokens, {}
+        return _TOKENS, {}
+    function = "strpos" if models.engine == "postgresql" else "instr"
+    return f"{function}(search_text, :text) > 0 OR {_TOKENS}", {"text": text}
+
+
+async def _containing(models: ReadModels, bank_id: str, text: str) -> _Matching:
+    """The condition of a search in a bank's links, so that an index finds what it can."""
     if models.engine == "postgresql":
-        escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-        return f"search_text LIKE :pattern OR {tokens}", {"pattern": f"%{escaped}%"}
-    if len(text) >= _SHORTEST_INDEXED and filtered.customer_id is None:
-        quoted = text.replace('"', '""')
-        match = {"match": f'"{bank_mark(filtered.bank_id)}" AND "{quoted}"'}
-        if await _are_few(models, match):
-            found = "SELECT rowid FROM links_text WHERE links_text MATCH :match"
-            exact = f"SELECT rowid FROM links WHERE {tokens}"
-            return f"rowid IN ({found} UNION {exact})", match
-    # Too short for the index, few rows anyway, or so many matches that a page is soon full.
-    return f"instr(search_text, :text) > 0 OR {tokens}", {"text": text}
+        where, values = _in_postgres(text)
+        return _Matching(f"bank_id = :bank_id AND ({where})", values)
+    if "\n" in text:
+        return _Matching(f"+bank_id = :bank_id AND ({_TOKENS})", {}, few=True)
+    match = _match(bank_id, text)
+    through, values = _read_through(models, text)
+    if await _are_few(models, match):
+        found = "SELECT rowid FROM links_text WHERE links_text MATCH :match"
+        exact = f"SELECT rowid FROM links WHERE {_TOKENS}"
+        # The plus keeps the planner from walking through the whole bank.
+        where = f"rowid IN ({found} UNION {exact}) AND +bank_id = :bank_id AND ({through})"
+        return _Matching(where, {"match": match} | values, few=True)
+    # So many that a page is soon full.
+    return _Matching(f"bank_id = :bank_id AND ({through})", values, many=True)
 
 
-async def _are_few(models: ReadModels, match: dict[str, str]) -> bool:
+def _match(bank_id: str, text: str) -> str:
+    """FTS5's expression for the bank's rows that have the grams of a text."""
+    words = [f'"{bank_mark(bank_id)}"']
+    grams = _telling(text) or grams_of(text)[:1]
+    prefix = "*" if len(text) < GRAM else ""
+    words += ['"{}"{}'.format(gram.replace('"', '""'), prefix) for gram in grams]
+    return " AND ".join(words)
+
+
+def _telling(text: str) -> list[str]:
+    """Whole grams of a text from its end, its middle and its begin: few rows have all of them."""
+    grams = grams_of(text)[: max(len(text) - GRAM + 1, 0)]
+    return list(dict.fromkeys(grams[place] for place in (-1, len(grams) // 2, 0))) if grams else []
+
+
+def _in_postgres(text: str) -> tuple[str, dict[str, Any]]:
+    if "\n" in text:
+        return _TOKENS, {}
+    escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return f"search_text LIKE :pattern OR {_TOKENS}", {"pattern": f"%{escaped}%"}
+
+
+async def _are_few(models: ReadModels, match: str) -> bool:
     found = f"SELECT rowid FROM links_text WHERE links_text MATCH :match LIMIT {COUNTED + 1}"
-    shown = await models.read(MODEL.name, (f"SELECT count(*) FROM ({found})", match), slow=True)
+    asked = (f"SELECT count(*) FROM ({found})", {"match": match})
+    shown = await models.read(MODEL.name, asked, slow=True)
     [[[count]]] = shown.value
     return bool(count <= COUNTED)

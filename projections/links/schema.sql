@@ -11,7 +11,8 @@ CREATE TABLE links (
     linked_at TEXT NOT NULL,
     model TEXT NOT NULL,
     brand TEXT NOT NULL,
-    search_text TEXT NOT NULL
+    search_text TEXT NOT NULL,
+    grams TEXT NOT NULL
 );
 
 CREATE INDEX links_by_time ON links (bank_id, linked_at, device_token);

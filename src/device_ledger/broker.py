@@ -32,6 +32,8 @@ GRACE: Final = 20.0
 """Seconds that a broker gets to stop by itself before it is killed."""
 
 _HEAP: Final = ("-Xms64m", "-Xmx192m", "-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=64m")
+# What ends at once never earns back the second compiler: a third less CPU.
+_BRIEF: Final = ("-XX:TieredStopAtLevel=1",)
 _LOGGING: Final = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -123,8 +125,8 @@ class LocalBroker:
             self._process.kill()
             await self._process.wait()
 
-    def _command(self, main_class: str, *arguments: str) -> list[str]:
-        options = [*_HEAP, *_LOGGING, "-cp", self._class_path]
+    def _command(self, main_class: str, *arguments: str, brief: bool = False) -> list[str]:
+        options = [*_HEAP, *_LOGGING, *(_BRIEF if brief else ()), "-cp", self._class_path]
         return [self._java, *options, main_class, *arguments]
 
     def _write_settings(self, name: str, data: str) -> Path:
@@ -144,7 +146,7 @@ class LocalBroker:
         """Make the data folder, whole or not at all: it is renamed into place once it is made."""
         shutil.rmtree(self._folder / "data.part", ignore_errors=True)
         properties = self._write_settings("format.properties", "data.part")
-        tool = self._command("kafka.tools.StorageTool", "format", "--standalone")
+        tool = self._command("kafka.tools.StorageTool", "format", "--standalone", brief=True)
         made = await asyncio.create_subprocess_exec(
             *tool,
             *("-t", cluster_id(), "-c", str(properties)),

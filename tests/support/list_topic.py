@@ -1,5 +1,6 @@
 """A topic that is a list, for tests of what stands on one; it passes the real one's contract."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,7 @@ class ListTopic(Topic):
         self.readings = 0
         self.held: dict[int, list[KafkaRecord]] = {number: [] for number in range(partitions)}
         self.ends = dict.fromkeys(range(partitions), 0)
+        self._added = asyncio.Event()
         self.add(records)
 
     def add(self, records: Iterable[KafkaRecord]) -> None:
@@ -25,6 +27,12 @@ class ListTopic(Topic):
             offset = self.ends[record.partition]
             self.held[record.partition].append(record._replace(offset=offset))
             self.ends[record.partition] += 1
+        self._added.set()
+
+    async def grown(self) -> None:
+        """Return when records are added."""
+        self._added.clear()
+        await self._added.wait()
 
     def empty(self) -> None:
         """Remove all records; offsets go on where they were."""
@@ -74,6 +82,29 @@ class ListReading(Reading):
     def seek(self, partition: int, offset: int) -> None:
         """Go on from another offset of a partition."""
         self._at[partition] = offset
+
+    def begin(self, starts: Mapping[int, int]) -> None:
+        """Read on from these offsets."""
+        self._at = dict(starts)
+
+    async def more(self, within: float) -> list[KafkaRecord]:
+        """The next records; none where none came in those seconds."""
+        try:
+            async with asyncio.timeout(within):
+                while not (found := self._next()):
+                    await self._list.grown()
+        except TimeoutError:
+            return []
+        return found
+
+    def _next(self) -> list[KafkaRecord]:
+        found = []
+        for partition, at in self._at.items():
+            held = [r for r in self._list.held[partition] if r.offset >= at][: self._list.batch]
+            found += held
+            if held:
+                self._at[partition] = held[-1].offset + 1
+        return found
 
 
 class ListDeadLetters(DeadLetters):

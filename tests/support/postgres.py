@@ -36,12 +36,21 @@ def running_postgres(options: str = SETTINGS) -> Iterator[str]:
             yield container.get_connection_url()
     else:
         # Not below pytest's folder, which is closed to the user that a root's server runs as.
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            server = _TcpServer(_made(Path(folder) / "pgdata"), options)
-            try:
-                yield f"postgresql://postgres@127.0.0.1:{server.port}/postgres"
-            finally:
-                server.cleanup()
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+            postgres_in(Path(folder) / "pgdata", options) as url,
+        ):
+            yield url
+
+
+@contextmanager
+def postgres_in(folder: Path, options: str = SETTINGS) -> Iterator[str]:
+    """URL of the wheel's server on a folder of data, which is made where it isn't there."""
+    server = _TcpServer(_made(folder), options)
+    try:
+        yield f"postgresql://postgres@127.0.0.1:{server.port}/postgres"
+    finally:
+        server.cleanup()
 
 
 @contextmanager
@@ -73,5 +82,5 @@ class _TcpServer(PostgresServer):
 
 
 def _made(folder: Path) -> Path:
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()

@@ -28,7 +28,8 @@ PATIENCE = 60.0
 
 
 class System:
-    """Children by name: ``broker``, ``api``, ``relay``, ``streams``, and ``api-2`` and so on.
+    """Children by name: ``broker``, ``api``, ``relay``, ``streams``, ``node``, and ``api-2`` and
+    so on.
 
     Without ``servers`` it has a broker of its own, a child as well. URLs are of PostgreSQL, empty
     for SQLite below ``home``. Leaving the block stops whatever runs.
@@ -183,6 +184,8 @@ class System:
         kind, _, _ = name.partition("-")
         if kind == "api":
             return _Api(name, self.home, self.environment, self.url(name))
+        if kind == "node":
+            return _Node(name, self.home, self.environment, self.url(name))
         if kind == "streams":
             words = (sys.executable, "-m", "device_ledger", "streams", "--name", name)
             return Child(name, self.home, self.environment, command=words)
@@ -197,3 +200,13 @@ class _Api(Child):
         words = (sys.executable, "-m", "device_ledger", "api")
         super().__init__(name, home, {**environment, **port}, command=words)
         self._ready = ready_file(home, "api")
+
+
+class _Node(Child):
+    """``device-ledger lookup-node`` on a port, in a home of its own below the system's."""
+
+    def __init__(self, name: str, home: Path, environment: Mapping[str, str], url: str) -> None:
+        port = {"DEVICE_LEDGER_PORT": url.rpartition(":")[2]}
+        words = (sys.executable, "-m", "device_ledger", "lookup-node", "--beside", str(home))
+        super().__init__(name, home / name, {**environment, **port}, command=words)
+        self._ready = ready_file(home / name, "lookup-node")

@@ -54,7 +54,7 @@ def test_a_command_whose_events_are_missing_is_found(index: int) -> None:
 
 @pytest.mark.parametrize("doubled", EVENTS, ids=lambda one: one.type)
 def test_an_effect_that_came_twice_is_found(doubled: PublicEvent) -> None:
-    found = answer_problems(COMMANDS, [*EVENTS, replace(doubled, id=99)])
+    found = answer_problems(COMMANDS, [*EVENTS, doubled._replace(id=99)])
     assert len(found) == 1
 
 

@@ -8,7 +8,10 @@ from device_ledger.cli.errors import USAGE, CliError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    import uvicorn
+    from fastapi import FastAPI
 
     from device_ledger.settings import Settings
 
@@ -39,8 +42,8 @@ def api() -> None:
     from device_ledger.vault.store import VaultStoreError
 
     chosen = settings()
-    _check_issuer(chosen)
-    listening = _listen(chosen)
+    check_issuer(chosen)
+    listening = listen(chosen)
     configure_logs(chosen.log_level)
     try:
         _serve(chosen, listening)
@@ -52,7 +55,8 @@ def api() -> None:
         listening.close()
 
 
-def _check_issuer(settings: Settings) -> None:
+def check_issuer(settings: Settings) -> None:
+    """Refuse to serve where nobody, or anybody, could make callers' tokens."""
     from device_ledger.issuer import is_loopback
 
     if settings.embedded_issuer and settings.issuer:
@@ -73,7 +77,8 @@ def _check_issuer(settings: Settings) -> None:
         )
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
+    """The socket that the settings name."""
     import os
     import socket
 
@@ -89,37 +94,38 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _serve(settings: Settings, listening: socket.socket) -> None:
-    import signal
     from contextlib import ExitStack
-
-    import uvicorn
+    from importlib import import_module
 
     from device_ledger.ready import ready
 
-    config = uvicorn.Config(
-        # Named by text: nothing in device_ledger imports the rooms above it.
-        "api.app:create_app",
-        factory=True,
-        **SERVER,
-    )
+    # Named by text: nothing in device_ledger imports the rooms above it.
+    app = import_module("api.app").create_app()
+    with ExitStack() as stack:
+        server = server_of(app, lambda: stack.enter_context(ready(settings.home, "api")))
+        server.run([listening])
+    if not server.started:
+        raise CliError("the API could not start; its log says why")
+
+
+def server_of(app: FastAPI, started: Callable[[], object] = lambda: None) -> uvicorn.Server:
+    """A server of an app of ours; ``started`` is called when it takes requests."""
+    import signal
+
+    import uvicorn
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                stack.enter_context(ready(settings.home, "api"))
+                started()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             # Streams of events would go on, and be waited for.
-            self.config.loaded_app.state.ending.set()
+            app.state.ending.set()
             await super().shutdown(sockets)
 
     # The server raises the signal that stopped it once more when it is done.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
-    with ExitStack() as stack:
-        config.load()
-        server = Server(config)
-        server.run([listening])
-    if not server.started:
-        raise CliError("the API could not start; its log says why")
+    return Server(uvicorn.Config(app, **SERVER))

@@ -18,6 +18,7 @@ from device_ledger.cli.errors import CliError, from_settings_error
 from device_ledger.cli.export import export
 from device_ledger.cli.import_ import import_file
 from device_ledger.cli.log import log
+from device_ledger.cli.lookup_node import lookup_node
 from device_ledger.cli.rebuild import rebuild
 from device_ledger.cli.relay import relay
 from device_ledger.cli.replay import replay
@@ -81,7 +82,7 @@ def device_ledger(
 
     To try it: `device-ledger up` starts everything on this machine and prints an address,
     tokens and calls to make. For deployment each process is a command of its own:
-    `broker`, `api`, `relay`, `streams`, `detector`.
+    `broker`, `api`, `relay`, `streams`, `detector`, and `lookup-node` where lookups are many.
     """
     watch_supervisor()
 
@@ -92,6 +93,7 @@ app.command()(broker)
 app.command()(api)
 app.command()(relay)
 app.command()(streams)
+app.command()(lookup_node)
 app.command()(detector)
 app.command()(replay)
 app.add_typer(rules, name="rules")

@@ -28,6 +28,9 @@ class Which(StrEnum):
 
 def rebuild(
     which: Annotated[Which, typer.Argument(help="The read model to build anew.")] = Which.all,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share the work, on PostgreSQL.")
+    ] = 1,
 ) -> None:
     """Build read models anew from their topics, beside the live ones, and put them in their place.
 
@@ -38,14 +41,17 @@ def rebuild(
 
     from device_ledger.settings import settings
 
-    asyncio.run(_rebuild(settings(), which))
+    asyncio.run(_rebuild(settings(), which, processes))
 
 
-async def _rebuild(settings: Settings, which: Which) -> None:
+async def _rebuild(settings: Settings, which: Which, processes: int) -> None:
     from importlib import import_module
+
+    from device_ledger.collecting import collect_seldom
 
     rebuilding = import_module("projections.rebuild")
     models = import_module("projections.models").MODELS
+    collect_seldom()
     with records_progress() as progress:
         for model in models:
             if which.value not in {model.name, "all"}:
@@ -58,6 +64,7 @@ async def _rebuild(settings: Settings, which: Which) -> None:
                     lambda read, total, task=task: progress.update(
                         task, completed=read, total=total
                     ),
+                    processes,
                 )
             except rebuilding.EXPECTED as error:
                 raise CliError(f"{model.name}: {error}") from error

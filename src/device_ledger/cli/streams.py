@@ -55,9 +55,11 @@ async def _serve(settings: Settings, name: str) -> None:
     from contextlib import ExitStack
     from importlib import import_module
 
+    from device_ledger.collecting import collect_seldom
     from device_ledger.ready import ready
 
     worker_module = import_module("streams.worker")
+    collect_seldom()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import UUID
 
 from eventsourcing.persistence import Notification, StoredEvent
@@ -22,6 +22,8 @@ CLAIM_SNAPSHOT = "claim.snapshot.v1"
 
 SNAPSHOT_TOPICS = f"'{CUSTOMER_SNAPSHOT}', '{CLAIM_SNAPSHOT}'"
 """The formats that are read, for SQL."""
+
+SOURCE_PREFIX = "urn:device-ledger:"
 
 PURGE_MAX = 1_000
 """How many expired receipts are deleted at once, so that no commit waits long for it."""
@@ -46,7 +48,19 @@ class Identity:
     @cached_property
     def source(self) -> str:
         """The ``source`` of the ledger's public events."""
-        return f"urn:device-ledger:{self.ledger_id}:{self.epoch}"
+        return f"{SOURCE_PREFIX}{self.ledger_id}:{self.epoch}"
+
+    @classmethod
+    def of_source(cls, source: str, partitions: int) -> Self:
+        """The ledger that an event's ``source`` names.
+
+        Raises:
+            ValueError: it names none.
+        """
+        ledger_id, _, epoch = source.removeprefix(SOURCE_PREFIX).rpartition(":")
+        if not source.startswith(SOURCE_PREFIX) or not ledger_id:
+            raise ValueError("the events' source is no ledger's")
+        return cls(ledger_id, int(epoch), partitions)
 
 
 @dataclass

@@ -75,6 +75,11 @@ async def run_relay(settings: Settings, bootstrap_servers: str, ready: Callable[
                     )
             except RelayRefusedError:
                 raise
+            except asyncio.CancelledError:
+                # Where its own tasks end, the Kafka client cancels whoever waits for them.
+                if relaying.cancelling():
+                    raise
+                log.warning("the session ended: the Kafka client gave up")
             except Exception as error:  # noqa: BLE001 - any failure ends the session, none the relay
                 log.warning("the session ended: %s: %s", type(error).__name__, error)
             await asyncio.sleep(PAUSE_SECONDS)

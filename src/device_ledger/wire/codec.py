@@ -6,7 +6,7 @@ sender of an event gives the same ones.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 from aiokafka.partitioner import murmur2
@@ -36,12 +36,12 @@ def decode(value: bytes) -> PublicEvent:
     try:
         body = orjson.loads(value)
         return PublicEvent(
-            id=int(body["id"]),
-            source=body["source"],
-            type=body["type"],
-            subject=body["subject"],
-            time=body["time"],
-            data=body["data"],
+            int(body["id"]),
+            body["source"],
+            body["type"],
+            body["subject"],
+            body["time"],
+            body["data"],
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise MalformedRecordError(f"not a public event: {type(error).__name__}") from None
@@ -52,8 +52,7 @@ def partition_of(key: str, partitions: int) -> int:
     return int(murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """An event as it lies on the topic: where, after which id, and what."""
 
     partition: int
@@ -75,7 +74,9 @@ def read_record(
     """
     if value is None:
         raise MalformedRecordError("empty value")
-    prev = next((content for name, content in headers if name == PREV_HEADER), None)
-    if prev is None or not prev.isdigit():
-        raise MalformedRecordError("no header prev")
-    return Record(partition, offset, int(prev), decode(value))
+    for name, prev in headers:
+        if name == PREV_HEADER:
+            if not prev or not prev.isdigit():
+                break
+            return Record(partition, offset, int(prev), decode(value))
+    raise MalformedRecordError("no header prev")

@@ -7,8 +7,7 @@ All times are RFC 3339 in UTC with milliseconds (``2026-01-31T09:30:00.000Z``), 
 compare as text. ``sealed`` values are opaque to everyone but the API.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final, NotRequired, TypedDict
+from typing import Any, Final, NamedTuple, NotRequired, TypedDict
 
 DEVICE_REGISTERED: Final = "device.registered.v1"
 DEVICE_LINKED: Final = "device.linked.v1"
@@ -131,8 +130,7 @@ class CommandRefused(Common):
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class PublicEvent:
+class PublicEvent(NamedTuple):
     """A decoded event; ``data`` has the fields of the class that belongs to its ``type``."""
 
     id: int

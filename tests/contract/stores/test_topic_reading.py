@@ -122,6 +122,21 @@ async def test_a_reader_may_go_back(any_topic: AnyTopic) -> None:
     assert found == [of(0)[2], *of(0)]
 
 
+async def test_what_comes_is_followed_without_an_end(any_topic: AnyTopic) -> None:
+    await any_topic.add(of(0))
+    async with any_topic.topic.reading() as reading:
+        reading.begin({0: 2, 1: 0})
+        found: list[KafkaRecord] = []
+        while len(found) < ENDS[0] - 2:
+            found += await reading.more(10.0)
+        assert found == of(0)[2:]
+        assert await reading.more(0.0) == []
+        await any_topic.add(of(1))
+        while len(found) < ENDS[0] - 2 + ENDS[1]:
+            found += await reading.more(10.0)
+        assert found == [*of(0)[2:], *of(1)]
+
+
 async def test_a_topic_that_is_not_there_is_told(kafka: str) -> None:
     with pytest.raises(TopicMissingError, match="is not there yet"):
         await Topic(kafka, f"none-{uuid4()}").partitions()

@@ -56,12 +56,13 @@ def test_a_lifetime_beyond_an_hour_is_a_wrong_question(expires: str) -> None:
     assert run("token", "security", "--expires", expires)[0] == 2
 
 
-def test_an_api_without_an_issuer_says_so_in_one_line() -> None:
+@pytest.mark.parametrize("command", ["api", "lookup-node"])
+def test_an_api_without_an_issuer_says_so_in_one_line(command: str) -> None:
     words = (
         "device-ledger: no issuer of callers' tokens: set DEVICE_LEDGER_ISSUER,"
         " or use `device-ledger up` to try things out\n"
     )
-    assert run("api") == (2, "", words)
+    assert run(command) == (2, "", words)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])

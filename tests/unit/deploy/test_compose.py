@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from device_ledger.cli.main import app
 from device_ledger.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 COMPOSE = Path(sys.executable).with_name("docker-compose")
-OURS = ("api", "relay", "streams-1", "streams-2", "detector")
+OURS = ("api", "lookup-node", "relay", "streams-1", "streams-2", "detector")
 SETTINGS = {
     str(field.validation_alias or f"DEVICE_LEDGER_{name.upper()}")
     for name, field in Settings.model_fields.items()
@@ -62,7 +63,7 @@ def test_our_services_know_only_settings_that_there_are(
 
 @pytest.mark.parametrize("service", OURS)
 def test_our_services_run_commands_that_there_are(services: dict[str, Any], service: str) -> None:
-    commands = {(it.name or it.callback.__name__) for it in app.registered_commands if it.callback}
+    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     assert services[service]["command"][0] in commands
 
 
@@ -87,7 +88,7 @@ def test_every_service_has_a_health_check_and_waits_for_healthy_ones(
             assert needed["condition"] == "service_healthy"
 
 
-def test_only_the_api_holds_keys_of_data_and_each_reaches_only_the_stores_it_needs(
+def test_only_what_answers_holds_keys_of_data_and_each_reaches_only_the_stores_it_needs(
     services: dict[str, Any],
 ) -> None:
     held = {
@@ -102,6 +103,7 @@ def test_only_the_api_holds_keys_of_data_and_each_reaches_only_the_stores_it_nee
             *("event_store_url", "read_models_url", "vault_url"),
             *("master_key", "token_key", "log_key"),
         },
+        "lookup-node": {"vault_url", "master_key", "token_key"},
         "relay": {"event_store_url", "log_key"},
         "streams-1": {"read_models_url"},
         "streams-2": {"read_models_url"},
@@ -125,6 +127,10 @@ def test_what_lies_below_the_home_outlives_its_writers_and_the_api_only_reads_th
             ("replays", "/state/replays", False),
             ("access-spool", "/state/access-spool", False),
         ],
+        "lookup-node": [
+            ("node-read-models", "/state/read-models", False),
+            ("node-access-spool", "/state/access-spool", False),
+        ],
         "relay": [],
         "streams-1": [],
         "streams-2": [],
@@ -133,6 +139,13 @@ def test_what_lies_below_the_home_outlives_its_writers_and_the_api_only_reads_th
             ("witness", "/state/witness", False),
         ],
     }
+
+
+def test_a_node_reads_the_vault_as_a_role_that_can_do_nothing_else(
+    services: dict[str, Any],
+) -> None:
+    sources = {it["target"]: it["source"] for it in services["lookup-node"]["secrets"]}
+    assert sources["device_ledger_vault_url"] == "vault_reader_url"
 
 
 def test_only_loopback_reaches_the_doors(services: dict[str, Any]) -> None:
@@ -173,6 +186,9 @@ def test_make_secrets_makes_every_secret_once(tmp_path: Path) -> None:
     assert secrets.stat().st_mode & 0o077 == 0
     assert made["vault_url"] == (
         f"postgresql://vault:{made['vault_password'].strip()}@postgres:5432/vault\n"
+    )
+    assert made["vault_reader_url"] == (
+        f"postgresql://vault_reader:{made['vault_reader_password'].strip()}@postgres:5432/vault\n"
     )
     subprocess.run(["sh", script], check=True, capture_output=True)
     assert {path.name: path.read_text() for path in secrets.iterdir()} == made

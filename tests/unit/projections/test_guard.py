@@ -1,6 +1,5 @@
 """The guard: what of a batch takes effect, given where a read model stands."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,7 +66,7 @@ def test_a_gap_in_one_partition_leaves_the_others() -> None:
 def test_a_malformed_record_is_set_aside_and_looked_at_once() -> None:
     result = sifted(AFTER_FIRST, BROKEN)
     assert result.malformed == [Malformed(BROKEN, "not a public event: JSONDecodeError")]
-    assert result.standings == {0: replace(AFTER_FIRST, next_offset=2)}
+    assert result.standings == {0: AFTER_FIRST._replace(next_offset=2)}
     assert sifted(result.standings[0], BROKEN).malformed == []
 
 
@@ -84,13 +83,13 @@ def test_a_reading_of_the_topic_goes_on_past_it() -> None:
 
 
 def test_an_event_of_another_epoch_makes_the_stream_look_at_the_topic() -> None:
-    later = events.value_of(replace(TOLD[1], source="urn:device-ledger:other:2"))
+    later = events.value_of(TOLD[1]._replace(source="urn:device-ledger:other:2"))
     result = sifted(AFTER_FIRST, SECOND._replace(value=later))
     assert (taken(result), result.gaps) == ([], {0})
 
 
 def test_another_event_with_the_id_of_the_last_one_is_another_history() -> None:
-    other = events.value_of(replace(TOLD[0], source="urn:device-ledger:other:2"))
+    other = events.value_of(TOLD[0]._replace(source="urn:device-ledger:other:2"))
     with pytest.raises(HistoryChangedError, match="partition 0: event 11"):
         sifted(AFTER_FIRST, FIRST._replace(value=other))
 
@@ -103,7 +102,7 @@ def test_an_old_repeat_from_the_stream_does_not_move_the_offset_back_or_forth() 
 def test_a_repeat_read_from_the_topic_is_where_the_last_event_lies_now() -> None:
     again = SECOND._replace(offset=7)
     assert sifted(AFTER_SECOND, again, trusted=True).standings == {
-        0: replace(AFTER_SECOND, last_offset=7, next_offset=8)
+        0: AFTER_SECOND._replace(last_offset=7, next_offset=8)
     }
 
 

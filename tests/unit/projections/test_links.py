@@ -4,7 +4,7 @@ import pytest
 
 from device_ledger.wire.codec import partition_of
 from device_ledger.wire.events import PublicEvent
-from projections.links.apply import Link, bank_mark
+from projections.links.apply import Link, bank_mark, grams_of
 from tests.samples import events
 from tests.support.projecting import PARTITIONS, Projecting
 
@@ -22,13 +22,16 @@ LINK = Link(
     linked_at=events.at(2),
     model="",
     brand="",
-    search_text=f"{bank_mark(events.BANK)}\ncustomer-1\n\n",
+    search_text="customer-1\n\n",
+    grams=f"{bank_mark(events.BANK)} custom ustome stomer tomer- omer-1 mer-1 er-1 r-1 -1 1",
 )
 PHONE = {"info": {"model": "Pixel 8", "brand": "Google"}}
 DESCRIBED = LINK._replace(
     model="pixel 8",
     brand="google",
-    search_text=f"{bank_mark(events.BANK)}\ncustomer-1\npixel 8\ngoogle",
+    search_text="customer-1\npixel 8\ngoogle",
+    grams=f"{LINK.grams} pixel\ufffc ixel\ufffc8 xel\ufffc8 el\ufffc8 l\ufffc8 \ufffc8 8"
+    " google oogle ogle gle le e",
 )
 SOMEONE = {"bankId": "bank-b", "customerId": "Customer-9", "userId": "user-9"}
 
@@ -73,3 +76,13 @@ async def test_a_device_that_goes_to_another_bank_is_counted_there(projecting: P
     told = [events.linked(2), events.unlinked(3), events.linked(4, **SOMEONE)]
     await projecting.apply(events.on_partitions(told, PARTITIONS))
     assert (await projecting.dump())["counts"] == [("bank-b", PARTITION, 1)]
+
+
+def test_every_part_of_a_line_begins_a_gram_or_its_grams_are_all_there() -> None:
+    line = "a-1 \x7f\u00a0\u00e9 50%_\"'x"
+    grams = grams_of(line)
+    parts = [line[at:end] for at in range(len(line)) for end in range(at + 1, len(line) + 1)]
+    for part in parts:
+        wanted = grams_of(part)[: max(1, len(part) - 5)]
+        assert all(any(gram.startswith(one) for gram in grams) for one in wanted), part
+    assert not any(character in gram for gram in grams for character in " \n\0\x7f")

@@ -1,6 +1,5 @@
 """The projector: every event takes effect once, however its records come."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,7 +72,7 @@ async def test_a_read_model_ahead_of_its_topic_shows_what_it_showed(halfway: Pro
 async def test_another_history_is_built_from_its_start(halfway: Projecting, tmp_path: Path) -> None:
     told = events.history(5, first_id=2, bank="bank-b")
     others = events.on_partitions(
-        [replace(one, source="urn:device-ledger:other:2") for one in told], PARTITIONS
+        [one._replace(source="urn:device-ledger:other:2") for one in told], PARTITIONS
     )
     halfway.topic.remake()
     halfway.topic.add(others)
@@ -85,9 +84,9 @@ async def test_another_history_is_built_from_its_start(halfway: Projecting, tmp_
         last_ids[model.name] = await projector.standings()
         await projector.close()
     later = events.on_partitions(
-        [replace(one, source="urn:device-ledger:other:2") for one in told]
+        [one._replace(source="urn:device-ledger:other:2") for one in told]
         + [
-            replace(one, source="urn:device-ledger:other:2")
+            one._replace(source="urn:device-ledger:other:2")
             for one in events.history(9, first_id=500, bank="bank-c")
         ],
         PARTITIONS,

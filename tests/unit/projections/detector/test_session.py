@@ -1,6 +1,6 @@
 """What a session tells, when it remembers that it did, and what it calls late."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from projections.archive.models import ACCESS_ARCHIVE, EVENTS_ARCHIVE
 from projections.archive.tail import Tail
 from projections.detection.engine import open_engine
 from projections.detection.evaluate import FoundAlert, evaluate
+from projections.detection.rules import Rule
 from projections.detector import session as session_module
 from projections.detector.feed import Arrived
 from projections.detector.rulebook import RuleBook
@@ -23,6 +24,7 @@ from projections.detector.told import Told
 from projections.guard import KafkaRecord
 from tests.samples import events
 from tests.samples.accesses import flush, looked_up
+from tests.samples.small_rules import LINKS as LINKS_RULE
 from tests.samples.small_rules import write_rules
 from tests.support.archiving import feed
 
@@ -178,6 +180,39 @@ async def test_what_was_missed_is_evaluated_first_from_the_archive(detecting: De
     again = detecting.again()
     await again.take(through=9)
     assert again.told == ["links 3"]
+
+
+async def test_an_alert_waits_for_no_rule_that_reads_files(
+    detecting: Detecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is not told again where the session ends before those are done."""
+    told = [events.linked(number) for number in range(1, 10)]
+    old = told[0]._replace(time="2026-01-30T09:30:00.000Z")
+    records = events.on_partitions([old, *told[1:]], 3)
+    feed(detecting.home / "archive", EVENTS_ARCHIVE, records[:1])
+    month = LINKS_RULE.replace("timespan: 1h", "timespan: 30d")
+    write_rules(detecting.home / "rules", links=LINKS_RULE, a_month=month)
+    again = detecting.again()
+    await again.take(through=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(session_module, "evaluate", _ended_at("a_month"))
+        with pytest.raises(duckdb.IOException):
+            await again.take(through=9, events=records[1:])
+    assert again.told == ["links 4"]
+    last = again.again()
+    await last.take(through=9, events=records[1:])
+    assert last.told == ["links 4", "a_month 3"]
+
+
+def _ended_at(name: str) -> Callable[..., object]:
+    """Evaluates as ever, but a rule of that name finds the archive gone."""
+
+    def ended(connection: duckdb.DuckDBPyConnection, rule: Rule, *times: datetime) -> object:
+        if rule.name == name:
+            raise duckdb.IOException("gone")
+        return evaluate(connection, rule, *times)
+
+    return ended
 
 
 async def test_a_record_of_a_time_that_was_passed_is_late(detecting: Detecting) -> None:

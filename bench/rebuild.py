@@ -1,0 +1,197 @@
+"""Rebuilding the lookup from Kafka, against peers that keep the same table from the same topic.
+
+A round of each, in turns. A peer's clock runs from its first record to its last; ours from the
+call until the new generation is live. A round whose table has another number of linked devices
+than the events leave is void and ends the measurement.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import psutil
+import psycopg
+
+from bench import topic
+from bench.report import Rounds, Row
+from bench.system import cpu_seconds
+from device_ledger.wire.topics import EVENTS
+from tests.support.kafka import local_broker
+from tests.support.postgres import fresh_database, running_postgres
+
+PEERS: Final = Path(__file__).with_name("peers")
+ROUNDS_FULL: Final = 5
+ROUNDS_QUICK: Final = 2
+EVENTS_FULL: Final = 1_000_000
+EVENTS_QUICK: Final = 100_000
+EVENTS_SLOW: Final = 20_000
+"""Events for a peer that takes half a millisecond and more for each."""
+_SLOW_TOPIC: Final = f"{EVENTS}.first"
+_PATIENCE: Final = 1_800
+
+
+class VoidRoundError(RuntimeError):
+    """A program's table is not what the events leave, or it failed."""
+
+
+@dataclass
+class Side:
+    """A program and what its rounds came to, in events a second and CPU microseconds an event.
+
+    ``servers`` are the processes whose CPU time counts with its own.
+    """
+
+    name: str
+    command: Callable[[str], list[str]]
+    environment: dict[str, str]
+    servers: list[psutil.Process]
+    expected: topic.Filled
+    rates: list[float] = field(default_factory=list)
+    cpus: list[float] = field(default_factory=list)
+
+    def turn(self) -> None:
+        """One round, from an empty folder.
+
+        Raises:
+            VoidRoundError: the round doesn't count.
+        """
+        before = sum(map(cpu_seconds, self.servers))
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            done = subprocess.run(
+                self.command(folder),
+                env={**os.environ, **self.environment},
+                capture_output=True,
+                timeout=_PATIENCE,
+                check=False,
+            )
+        told = _told(done)
+        if (told.get("events"), told.get("linked")) != (self.expected.events, self.expected.linked):
+            words = done.stderr.decode(errors="replace")[-2_000:]
+            raise VoidRoundError(f"{self.name}: {told}, due is {self.expected}\n{words}")
+        served = sum(map(cpu_seconds, self.servers)) - before
+        self.rates.append(told["events"] / told["seconds"])
+        self.cpus.append((told["cpu"] + served) / told["events"] * 1e6)
+
+
+def _told(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+    for line in reversed(done.stdout.splitlines()):
+        if line.startswith(b'{"'):
+            told: dict[str, Any] = json.loads(line)
+            return told
+    return {}
+
+
+def measure(begin: Callable[[str], None], step: Callable[[], None], full: bool) -> list[Row]:
+    """Rebuild in turns; ``begin`` is told what is done, ``step`` is called after each turn.
+
+    Raises:
+        VoidRoundError: a program failed, or its table is wrong.
+    """
+    begin("installing the peers")
+    for script in sorted(PEERS.glob("*/install.sh")):
+        subprocess.run(["sh", str(script)], check=True, stdout=subprocess.DEVNULL)
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        broker = stack.enter_context(local_broker(home))
+        servers = broker.bootstrap_servers
+        begin("filling the topic")
+        count = EVENTS_FULL if full else EVENTS_QUICK
+        filled = asyncio.run(topic.fill(servers, EVENTS, count))
+        slow = asyncio.run(topic.fill(servers, _SLOW_TOPIC, min(count, EVENTS_SLOW)))
+        step()
+        postgres = stack.enter_context(running_postgres("-c max_connections=50"))
+        database = stack.enter_context(fresh_database(postgres))
+        kafka, database_server = psutil.Process(broker.pid), _server(postgres)
+        ours = _ours(servers, database, [kafka], [kafka, database_server], filled)
+        peers = _peers(servers, [kafka], filled, slow)
+        for number in range(ROUNDS_FULL if full else ROUNDS_QUICK):
+            sides = ours + peers
+            for side in sides if number % 2 == 0 else reversed(sides):
+                begin(f"rebuilding: {side.name}")
+                side.turn()
+                step()
+        return _rows(ours, peers)
+
+
+def turns(full: bool) -> int:
+    """How often ``measure`` calls ``step``."""
+    return 1 + 6 * (ROUNDS_FULL if full else ROUNDS_QUICK)
+
+
+def _server(url: str) -> psutil.Process:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT current_setting('data_directory')").fetchone()
+    assert row is not None
+    return psutil.Process(int(Path(row[0], "postmaster.pid").read_text().split()[0]))
+
+
+def _ours(
+    servers: str,
+    database: str,
+    sqlite: list[psutil.Process],
+    postgres: list[psutil.Process],
+    filled: topic.Filled,
+) -> list[Side]:
+    def command(processes: str) -> Callable[[str], list[str]]:
+        start = [sys.executable, "-m", "bench.rebuilding"]
+        return lambda folder: [*start, folder, servers, processes]
+
+    on_postgres = {"DEVICE_LEDGER_READ_MODELS_URL": database}
+    return [
+        Side("SQLite", command("1"), {"DEVICE_LEDGER_READ_MODELS_URL": ""}, sqlite, filled),
+        Side("PostgreSQL", command("1"), on_postgres, postgres, filled),
+        Side("PostgreSQL, two processes", command("2"), on_postgres, postgres, filled),
+    ]
+
+
+def _peers(
+    servers: str, kafka: list[psutil.Process], filled: topic.Filled, slow: topic.Filled
+) -> list[Side]:
+    def arguments(name: str, due: topic.Filled) -> Callable[[str], list[str]]:
+        return lambda folder: [servers, name, str(due.events), folder]
+
+    streams = PEERS / "kafka_streams" / "target"
+    path = f"{streams / 'classes'}:{streams / 'lib'}/*"
+    java = ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", path, "LinkTable"]
+
+    def python(peer: str) -> list[str]:
+        return [str(PEERS / peer / ".venv/bin/python"), str(PEERS / peer / "link_table.py")]
+
+    large, small = arguments(EVENTS, filled), arguments(_SLOW_TOPIC, slow)
+    return [
+        Side("Kafka Streams", lambda folder: [*java, *large(folder)], {}, kafka, filled),
+        Side(
+            "Quix Streams",
+            lambda folder: [*python("quix_streams"), *large(folder)],
+            {},
+            kafka,
+            filled,
+        ),
+        Side(
+            "Faust Table", lambda folder: [*python("faust_table"), *small(folder)], {}, kafka, slow
+        ),
+    ]
+
+
+_GOALS: Final = {"Kafka Streams": 2.0, "Quix Streams": 2.0, "Faust Table": 25.0}
+
+
+def _rows(ours: list[Side], peers: list[Side]) -> list[Row]:
+    rows = []
+    for peer in peers:
+        for own in ours:
+            name = f"rebuild on {own.name} against {peer.name}"
+            goal = _GOALS[peer.name] * median(peer.rates)
+            rates, cpus = Rounds(own.rates, peer.rates), Rounds(own.cpus, peer.cpus)
+            rows.append(Row(name, "events/s", "higher", goal, rates))
+            rows.append(Row(f"{name}: CPU each", "µs", "lower", None, cpus))
+    return rows
