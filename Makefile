@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 UV = $(shell command -v uv || echo $(BIN)/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format bench install lock kafka-jars
+.PHONY: help up test check format bench bench-full install lock kafka-jars
 
 help: ## Show what there is to make.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -31,8 +31,11 @@ format: $(INSTALLED) ## Lay the code out.
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(INSTALLED) ## Measure; writes bench/results.json.
+bench: $(INSTALLED) ## Measure, in about ten minutes; writes bench/results.json and docs/benchmarks.md.
 	$(BIN)/python -m bench
+
+bench-full: $(INSTALLED) ## Measure with peers and large sizes (docs/benchmarks.md says what it needs).
+	$(BIN)/python -m bench --full
 
 install: $(INSTALLED) ## Install the locked environment.
 

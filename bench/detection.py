@@ -5,14 +5,14 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from bench import table
 from bench.histories import COPIES, DAY, labelled_day, many_days
-from bench.report import Row
+from bench.report import Begin, Row, Step, keep
 from projections.archive.reader import text
 from projections.detection.counting import EventCount, ValueCount
 from projections.detection.plan import Windowed
@@ -24,6 +24,7 @@ GOAL_ENTRIES_A_SECOND: Final = 3e6
 GOAL_PEAK_MIB: Final = 1000.0
 GOAL_TICK_SECONDS: Final = 2.0
 """Of the 5 s to an alert, what reading months of history may take."""
+_HEADINGS: Final = "| rule | attacks | found | recall | alerts | precision | false alarms |"
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,10 @@ def rules() -> list[Path]:
     return sorted(RULES.glob("*.yml"), key=lambda file: file.stem)
 
 
-def measure(
-    begin: Callable[[str], None], step: Callable[[], None]
-) -> tuple[list[Row], list[Verdict]]:
-    """Speed and memory, and what was found."""
+def measure(begin: Begin, step: Step, full: bool) -> list[Row]:
+    """Speed, in a full run also over ten days with the most memory; what was found is written."""
     begin("a labelled day of 1,000,000 entries")
     day = labelled_day()
-    step()
-    begin(f"{COPIES} such days")
-    days = many_days(day)
     step()
     verdicts: list[Verdict] = []
     rows = _ticks(day.archive)
@@ -72,9 +68,27 @@ def measure(
         told = _replayed(day.archive, 1, ROUNDS, file)
         verdicts.append(judge(file.stem, told["rules"][0]["alerts"], day.labels))
         rows += _timed(told)
-        rows += _long(_replayed(days, COPIES, ROUNDS, file))
         step()
-    return rows, verdicts
+        if full:
+            rows += _long(_replayed(many_days(day), COPIES, ROUNDS, file))
+            step()
+    write_verdicts(verdicts)
+    return rows
+
+
+def write_verdicts(verdicts: list[Verdict]) -> None:
+    """Keep what the rules found beside the rows, and write it into the docs."""
+    told = [asdict(one) | {"recall": one.recall, "precision": one.precision} for one in verdicts]
+    keep("detection", {"rules": told})
+    table.write(
+        "detection", "\n".join([_HEADINGS, "|---|---|---|---|---|---|---|", *map(_line, verdicts)])
+    )
+
+
+def _line(one: Verdict) -> str:
+    false = ", ".join(f"{kind} {count}" for kind, count in sorted(one.false.items()))
+    counts = f"{one.attacks} | {one.found} | {one.recall:.2f} | {one.alerts}"
+    return f"| {one.rule} | {counts} | {one.precision:.2f} | {false} |"
 
 
 def judge(rule: str, alerts: list[list[str]], labels: list[dict[str, Any]]) -> Verdict:

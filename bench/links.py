@@ -6,16 +6,21 @@ Every command links a new device to a new customer: two aggregates' events and t
 
 import multiprocessing
 import os
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import psutil
+import psycopg
+from pydantic import SecretStr
 
-from bench.report import Row
+from bench.report import Begin, Row, Step, note_version
 from device_ledger.domain.customer.command import Context, Device
 from device_ledger.domain.customer.link import LinkDevice
 from device_ledger.domain.customer.state import CustomerRef
@@ -24,10 +29,13 @@ from device_ledger.ledger.ledger import Ledger, utc_now
 from device_ledger.ledger.receipts import Answer, Receipt
 from device_ledger.settings import Settings
 from device_ledger.vault.encoding import to_text
+from tests.support.postgres import fresh_database, running_postgres
 
-WAITING = 256
-COMMANDS_OURS = 6_000
-COMMANDS_REFERENCE = 1_500
+ROUNDS: Final = 5
+WAITING: Final = 256
+COMMANDS_OURS: Final = 6_000
+COMMANDS_REFERENCE: Final = 1_500
+GOAL: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -51,16 +59,45 @@ class Case:
     server_pid: int | None
 
 
-def measure(case: Case, rounds: int, step: Callable[[], None]) -> list[Row]:
-    """Write to both ledgers in turns; ``step`` is called after each turn."""
-    rate = Row(f"link commands, {case.store}", "commands/s", "higher")
+def measure(begin: Begin, step: Step, full: bool) -> list[Row]:  # noqa: ARG001
+    """Both stores, one after the other."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="device-ledger-bench-")))
+        begin("SQLite")
+        ours, reference = Settings(home=home / "ours"), Settings(home=home / "reference")
+        rows = _measure_store(Case("SQLite", ours, reference, None), step)
+        begin("PostgreSQL")
+        server = stack.enter_context(running_postgres("-c max_connections=50"))
+        ours, reference = (
+            Settings(home=home, event_store_url=SecretStr(stack.enter_context(database)))
+            for database in (fresh_database(server), fresh_database(server))
+        )
+        pid, version = about(server)
+        note_version("postgresql", version)
+        return rows + _measure_store(Case("PostgreSQL", ours, reference, pid), step)
+
+
+def about(server: str) -> tuple[int | None, str]:
+    """The server's process where it runs on this machine, and its version."""
+    with psycopg.connect(server) as connection:
+        row = connection.execute(
+            "SELECT current_setting('data_directory'), current_setting('server_version')"
+        ).fetchone()
+    assert row is not None
+    pid_file = Path(row[0], "postmaster.pid")
+    return (int(pid_file.read_text().split()[0]) if pid_file.exists() else None), row[1]
+
+
+def _measure_store(case: Case, step: Step) -> list[Row]:
+    """Write to both ledgers in turns."""
+    rate = Row(f"link commands, {case.store}", "commands/s", "higher", GOAL)
     cpu = Row(f"link commands, {case.store}: CPU each", "µs", "lower")
     sides = [
         (rate.rounds.ours, cpu.rounds.ours, case.ours, COMMANDS_OURS, BATCH_MAX),
         (rate.rounds.reference, cpu.rounds.reference, case.reference, COMMANDS_REFERENCE, 1),
     ]
     spawn = multiprocessing.get_context("spawn")
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         sides.reverse()
         for rates, cpus, settings, count, batch_max in sides:
             with ProcessPoolExecutor(1, mp_context=spawn) as process:

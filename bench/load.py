@@ -5,6 +5,7 @@ it takes less of the machine than what it measures.
 """
 
 import asyncio
+import itertools
 import multiprocessing
 import random
 import re
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeVar, cast
+from typing import Final, Self, TypeVar, cast
 
 import orjson
 import uvloop
@@ -78,6 +79,19 @@ class Generator:
         ``Ledger-Min-Position`` is added; an empty lookup follows nothing.
         """
         return self._process.submit(_run, run_follow, port, pairs, rate).result()
+
+    def at_rate(self, port: int, requests: Sequence[bytes], rate: float, seconds: float) -> Outcome:
+        """Send requests in their order at random moments, so many a second whatever is answered.
+
+        An answer's latency counts from the moment that its request was due.
+        """
+        return self._process.submit(_run, run_at_rate, port, requests, rate, seconds).result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the process."""
@@ -187,29 +201,41 @@ async def run_send_all(port: int, requests: Sequence[bytes], connections: int) -
     return await _on_connections(port, connections, lambda: next(rest, None))
 
 
-async def run_follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: float) -> Outcome:
-    """See ``Generator.follow``."""
-    idle: list[tuple[float, Connection]] = []
-    latencies: list[float] = []
+class _Pool:
+    """Connections that nothing is asked on, and new ones where there is none."""
 
-    async def ask(content: bytes, *, patiently: bool = False) -> bytes:
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[tuple[float, Connection]] = []
+
+    async def ask(self, content: bytes, *, patiently: bool = False) -> bytes:
         # The one used last: a server closes connections that were idle for some seconds.
-        since, connection = idle.pop() if idle else (0.0, None)
+        since, connection = self._idle.pop() if self._idle else (0.0, None)
         if connection is None or time.perf_counter() - since > IDLE_SECONDS_MAX:
-            connection = await _connect(port)
+            connection = await _connect(self._port)
         answer = await connection.ask(content, patiently=patiently)
-        idle.append((time.perf_counter(), connection))
+        self._idle.append((time.perf_counter(), connection))
         return answer
 
+    def close(self) -> None:
+        for _, connection in self._idle:
+            connection.close()
+
+
+async def run_follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: float) -> Outcome:
+    """See ``Generator.follow``."""
+    pool = _Pool(port)
+    latencies: list[float] = []
+
     async def one(command: bytes, lookup: bytes) -> None:
-        position = _POSITION.search(await ask(command))
+        position = _POSITION.search(await pool.ask(command))
         if not lookup:
             return
         begun = time.perf_counter()
         if position is None:
             raise UnexpectedAnswerError("a command's answer had no Ledger-Position")
         header = b"\r\nLedger-Min-Position: %b\r\n\r\n" % position[1]
-        await ask(lookup.replace(_HEAD_END, header, 1), patiently=True)
+        await pool.ask(lookup.replace(_HEAD_END, header, 1), patiently=True)
         latencies.append((time.perf_counter() - begun) * 1000)
 
     begun = time.perf_counter()
@@ -219,6 +245,29 @@ async def run_follow(port: int, pairs: Sequence[tuple[bytes, bytes]], rate: floa
         tasks.append(asyncio.create_task(one(command, lookup)))
     await asyncio.gather(*tasks)
     seconds = time.perf_counter() - begun
-    for _, connection in idle:
-        connection.close()
+    pool.close()
     return Outcome(len(pairs), seconds, latencies)
+
+
+async def run_at_rate(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> Outcome:
+    """See ``Generator.at_rate``; the moments are those of a Poisson process."""
+    pool = _Pool(port)
+    chance = random.Random(1)
+    latencies: list[float] = []
+
+    async def one(content: bytes, due: float) -> None:
+        await pool.ask(content)
+        latencies.append((time.perf_counter() - due) * 1000)
+
+    begun = due = time.perf_counter()
+    tasks = []
+    for content in itertools.cycle(requests):
+        due += chance.expovariate(rate)
+        if due > begun + seconds:
+            break
+        await asyncio.sleep(due - time.perf_counter())
+        tasks.append(asyncio.create_task(one(content, due)))
+    await asyncio.gather(*tasks)
+    took = time.perf_counter() - begun
+    pool.close()
+    return Outcome(len(latencies), took, latencies)

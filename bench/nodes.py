@@ -20,6 +20,7 @@ import httpx
 import psutil
 
 from bench import circle
+from bench.calls import lookup
 from bench.load import Generator, Outcome, UnexpectedAnswerError
 from bench.report import Row
 from bench.system import System, cpu_seconds, running_system
@@ -27,6 +28,7 @@ from device_ledger.broker import free_port
 from device_ledger.cli.child import Child
 from device_ledger.ready import ready_file
 
+CONNECTIONS: Final = 16
 ROUNDS: Final = 5
 ROUNDS_FULL: Final = 9
 SECONDS: Final = 4.0
@@ -123,7 +125,9 @@ def measure(begin: Begin, step: Step, full: bool) -> list[Row]:
 
 
 def _rows(system: System, nodes: Sequence[Node], rounds: int, step: Step) -> list[Row]:
-    lookups = [circle.lookup(system, f"bench-{number}") for number in range(circle.POPULATION)]
+    lookups = [
+        lookup(system.merchants[0], f"bench-{number}") for number in range(circle.POPULATION)
+    ]
     measured = [Measured(count) for count in NODES]
     for _ in range(rounds):
         for one in measured:
@@ -147,7 +151,7 @@ def _rows(system: System, nodes: Sequence[Node], rounds: int, step: Step) -> lis
 
 def _load(nodes: Sequence[Node], lookups: Sequence[bytes]) -> list[Outcome]:
     """The same number of connections in all, spread over the nodes."""
-    connections = circle.CONNECTIONS // len(nodes)
+    connections = CONNECTIONS // len(nodes)
 
     def on(node: Node) -> Outcome:
         return node.generator.repeat(node.port, lookups, connections, SECONDS)

@@ -1,4 +1,4 @@
-"""What was measured: rows of rounds, as a table and as ``bench/results.json``."""
+"""What was measured: rows of rounds, kept in ``bench/results.json`` case by case."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import json
 import os
 import platform
 import sqlite3
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Any, Final, Literal
 
 import psutil
-from rich.console import Console
-from rich.table import Table
-
-if TYPE_CHECKING:
-    from bench.detection import Verdict
 
 RESULTS: Final = Path(__file__).with_name("results.json")
 _PACKAGES: Final = (
@@ -33,6 +29,16 @@ _PACKAGES: Final = (
     "uvloop",
 )
 
+Better = Literal["higher", "lower"]
+Begin = Callable[[str], None]
+"""Tells what is measured from now on."""
+Step = Callable[[], None]
+"""Tells that a turn is over."""
+
+
+class VoidRunError(Exception):
+    """What was measured isn't what was meant to be: nothing of the case is written."""
+
 
 @dataclass
 class Rounds:
@@ -44,78 +50,98 @@ class Rounds:
 
 @dataclass
 class Row:
-    """One measure. ``goal`` is a promise's value, None where none was promised."""
+    """One measure. ``goal`` is a promise: of the ratio of medians, ours to the reference's, where
+    there is a reference, else of our median; the least value where ``better`` is higher, the most
+    where it is lower. None: nothing was promised.
+    """
 
     name: str
     unit: str
-    better: Literal["higher", "lower"]
+    better: Better
     goal: float | None = None
     rounds: Rounds = field(default_factory=Rounds)
 
+    @property
+    def ratio(self) -> float | None:
+        """Ours to the reference's, of medians."""
+        if not self.rounds.reference:
+            return None
+        return median(self.rounds.ours) / median(self.rounds.reference)
 
-def write(rows: list[Row], postgres: str) -> None:
-    """Show the table of medians and write all rounds to ``bench/results.json``."""
-    _show(rows)
-    _write({**_circumstances(postgres), "rows": [asdict(row) for row in rows]})
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None where there is none."""
+        if self.goal is None:
+            return None
+        reached = median(self.rounds.ours) if self.ratio is None else self.ratio
+        return reached >= self.goal if self.better == "higher" else reached <= self.goal
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as ``results.json`` has it."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "goal": self.goal,
+            "better": self.better,
+            "rounds": {"ours": self.rounds.ours, "reference": self.rounds.reference},
+        }
+
+    @classmethod
+    def of_json(cls, told: dict[str, Any]) -> Row:
+        """The row that ``as_json`` told of."""
+        return cls(**told | {"rounds": Rounds(**told["rounds"])})
 
 
-def write_detection(rows: list[Row], verdicts: list[Verdict]) -> None:
-    """Show what the rules found and how fast, and write it to ``bench/results.json``."""
-    _show_verdicts(verdicts)
-    _show(rows)
-    told = [asdict(one) | {"recall": one.recall, "precision": one.precision} for one in verdicts]
-    rounds = [asdict(row) for row in rows]
-    _write({"detection": {**_circumstances(), "rules": told, "rows": rounds}})
+_noted: dict[str, str] = {}
 
 
-def _write(told: dict[str, object]) -> None:
-    """Put it beside what other cases have written."""
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(known | told, indent=1) + "\n")
+def note_version(name: str, number: str) -> None:
+    """Tell the version of a server or program that took part; it is written with the rows."""
+    _noted[name] = number
 
 
-def _circumstances(postgres: str | None = None) -> dict[str, object]:
-    return {
+def results() -> dict[str, Any]:
+    """What was measured before; without cases where nothing was."""
+    if not RESULTS.exists():
+        return {"rows": [], "cases": {}}
+    known: dict[str, Any] = json.loads(RESULTS.read_text())
+    return known
+
+
+def record(case: str, rows: list[Row], *, full: bool) -> None:
+    """Put a case's rows in the place of those that it wrote before; those of other cases stay.
+
+    Each case has the date, the machine and the versions of its own
+    run, and the names of its rows; those of the newest run also stand above all.
+
+    Raises:
+        ValueError: two rows have one name.
+    """
+    known = results()
+    cases = known["cases"]
+    before = set(cases.pop(case, {"rows": []})["rows"])
+    kept = [row for row in known["rows"] if row["name"] not in before]
+    names = [row.name for row in rows]
+    twice = {row["name"] for row in kept} & set(names)
+    if twice or len(set(names)) < len(names):
+        raise ValueError(f"rows of one name: {sorted(twice) or names}")
+    run = {
         "machine": _machine(),
-        "versions": _versions(postgres),
+        "versions": _versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    told = {**run, "full": full, "rows": names}
+    rows_told = kept + [row.as_json() for row in rows]
+    _write({**known, **run, "rows": rows_told, "cases": {**cases, case: told}})
 
 
-def _show_verdicts(verdicts: list[Verdict]) -> None:
-    table = Table(title="Rules on a labelled day")
-    for heading in ("", "attacks", "found", "recall", "alerts", "precision", "false alarms"):
-        table.add_column(heading, justify="left" if heading in ("", "false alarms") else "right")
-    for one in verdicts:
-        false = ", ".join(f"{kind} {count}" for kind, count in one.false.items())
-        shares = f"{one.recall:.2f}", f"{one.precision:.2f}"
-        counts = str(one.attacks), str(one.found), str(one.alerts)
-        table.add_row(one.rule, *counts[:2], shares[0], counts[2], shares[1], false)
-    Console(width=None if os.isatty(1) else 140).print(table)
+def keep(part: str, told: object) -> None:
+    """Write a part of its own beside the rows, for what is no measure."""
+    _write({**results(), part: told})
 
 
-def _show(rows: list[Row]) -> None:
-    table = Table(title="Medians of rounds, least to most in brackets")
-    for heading in ("", "ours", "reference", "ours / reference", "unit", "better", "goal"):
-        table.add_column(heading, justify="left" if heading in ("", "unit") else "right")
-    for row in rows:
-        ours, reference = row.rounds.ours, row.rounds.reference
-        ratio = f"{median(ours) / median(reference):.2f}" if reference else ""
-        goal = "" if row.goal is None else f"{row.goal:g}"
-        table.add_row(
-            row.name, _spread(ours), _spread(reference), ratio, row.unit, row.better, goal
-        )
-    Console(width=None if os.isatty(1) else 140).print(table)
-
-
-def _spread(values: list[float]) -> str:
-    if not values:
-        return ""
-    return f"{_short(median(values))} ({_short(min(values))} to {_short(max(values))})"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+def _write(content: dict[str, Any]) -> None:
+    RESULTS.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _machine() -> dict[str, object]:
@@ -136,12 +162,11 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _versions(postgres: str | None) -> dict[str, str]:
-    servers = {"postgresql": postgres} if postgres else {}
+def _versions() -> dict[str, str]:
     return {
         "device-ledger": version("device-ledger"),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        **servers,
+        **_noted,
         **{name: version(name) for name in _PACKAGES},
     }

@@ -1,14 +1,13 @@
-"""Judging a rule by labels, and keeping what other cases have measured."""
+"""Judging a rule by labels, and telling of it."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench import report
-from bench.detection import Verdict, judge, rules
+from bench import report, table
+from bench.detection import Verdict, judge, rules, write_verdicts
 from device_ledger.simulation.attacks import ATTACKS
 from device_ledger.simulation.lookalikes import LOOKALIKES
 
@@ -42,19 +41,23 @@ def test_each_rule_is_measured() -> None:
     assert [file.stem for file in rules()] == sorted(kind.rule for kind in ATTACKS)
 
 
-def test_what_another_case_has_measured_is_kept(
+def test_what_was_found_is_written_beside_the_rows_and_into_the_docs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text("before\n<!-- detection: made -->\nold\n<!-- end -->\nafter\n")
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results.json")
-    ledger, replay = report.Row("lookup", "requests/s", "higher"), report.Row("r", "ns", "lower")
+    monkeypatch.setattr(table, "PAGE", page)
+    row = report.Row("lookup", "requests/s", "higher", None, report.Rounds([1.0]))
     verdict = Verdict("device-burst", 2, 2, 4, 3, {"roll-out": 1})
-    report.write([ledger], "18")
-    report.write_detection([replay], [verdict])
-    report.write([ledger], "18")
-    written = json.loads((tmp_path / "results.json").read_text())
-    assert written["rows"] == [asdict(ledger)]
-    assert written["detection"]["rows"] == [asdict(replay)]
+    write_verdicts([verdict])
+    report.record("reads", [row], full=False)
+    written = report.results()
     assert written["detection"]["rules"] == [asdict(verdict) | {"recall": 1.0, "precision": 0.75}]
+    assert [one["name"] for one in written["rows"]] == ["lookup"]
+    assert "\n| device-burst | 2 | 2 | 1.00 | 4 | 0.75 | roll-out 1 |\n<!-- end -->\nafter" in (
+        page.read_text()
+    )
 
 
 def test_every_kind_of_false_alarm_is_explained() -> None:

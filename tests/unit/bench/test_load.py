@@ -1,13 +1,16 @@
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
-from bench import report
-from bench.load import Connection, UnexpectedAnswerError, request, run_follow, run_send_all
+from bench.load import (
+    Connection,
+    UnexpectedAnswerError,
+    request,
+    run_at_rate,
+    run_follow,
+    run_send_all,
+)
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nLedger-Position: p-1\r\n\r\n{}"
 Start = Callable[[list[bytes], bytes], Awaitable[int]]
@@ -80,10 +83,8 @@ async def test_a_closed_connection_is_told_to_who_waits() -> None:
             await connection.ask(request("GET", "/", "t"))
 
 
-def test_the_results_hold_every_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "RESULTS", tmp_path / "results.json")
-    row = report.Row("lookup", "requests/s", "higher", 1.0, report.Rounds([3.0, 1.0], [2.0]))
-    report.write([row], "18")
-    written = json.loads((tmp_path / "results.json").read_text())
-    assert sorted(written) == ["date", "machine", "rows", "versions"]
-    assert written["rows"] == [asdict(row)]
+async def test_requests_at_a_rate_are_sent_and_their_answers_timed(serve: Start) -> None:
+    heads: list[bytes] = []
+    port = await serve(heads, ANSWER)
+    outcome = await run_at_rate(port, [request("GET", "/", "t")], 1000, 0.1)
+    assert outcome.answers == len(outcome.latencies_ms) == len(heads) > 0
