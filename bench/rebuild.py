@@ -15,31 +15,26 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 import psutil
 import psycopg
 
 from bench import topic
-from bench.report import Rounds, Row
+from bench.report import Rounds, Row, VoidRunError
 from bench.system import cpu_seconds
 from device_ledger.wire.topics import EVENTS
 from tests.support.kafka import local_broker
 from tests.support.postgres import fresh_database, running_postgres
 
 PEERS: Final = Path(__file__).with_name("peers")
-ROUNDS_FULL: Final = 5
-ROUNDS_QUICK: Final = 2
+ROUNDS: Final = 5
 EVENTS_FULL: Final = 1_000_000
-EVENTS_QUICK: Final = 100_000
-EVENTS_SLOW: Final = 20_000
-"""Events for a peer that takes half a millisecond and more for each."""
-_SLOW_TOPIC: Final = f"{EVENTS}.first"
+EVENTS_QUICK: Final = 20_000
 _PATIENCE: Final = 1_800
 
 
-class VoidRoundError(RuntimeError):
+class VoidRoundError(VoidRunError):
     """A program's table is not what the events leave, or it failed."""
 
 
@@ -96,9 +91,10 @@ def measure(begin: Callable[[str], None], step: Callable[[], None], full: bool) 
     Raises:
         VoidRoundError: a program failed, or its table is wrong.
     """
-    begin("installing the peers")
-    for script in sorted(PEERS.glob("*/install.sh")):
-        subprocess.run(["sh", str(script)], check=True, stdout=subprocess.DEVNULL)
+    if full:
+        begin("installing the peers")
+        for script in sorted(PEERS.glob("*/install.sh")):
+            subprocess.run(["sh", str(script)], check=True, stdout=subprocess.DEVNULL)
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(local_broker(home))
@@ -106,14 +102,13 @@ def measure(begin: Callable[[str], None], step: Callable[[], None], full: bool) 
         begin("filling the topic")
         count = EVENTS_FULL if full else EVENTS_QUICK
         filled = asyncio.run(topic.fill(servers, EVENTS, count))
-        slow = asyncio.run(topic.fill(servers, _SLOW_TOPIC, min(count, EVENTS_SLOW)))
         step()
         postgres = stack.enter_context(running_postgres("-c max_connections=50"))
         database = stack.enter_context(fresh_database(postgres))
         kafka, database_server = psutil.Process(broker.pid), _server(postgres)
         ours = _ours(servers, database, [kafka], [kafka, database_server], filled)
-        peers = _peers(servers, [kafka], filled, slow)
-        for number in range(ROUNDS_FULL if full else ROUNDS_QUICK):
+        peers = _peers(servers, [kafka], filled) if full else []
+        for number in range(ROUNDS):
             sides = ours + peers
             for side in sides if number % 2 == 0 else reversed(sides):
                 begin(f"rebuilding: {side.name}")
@@ -124,7 +119,7 @@ def measure(begin: Callable[[str], None], step: Callable[[], None], full: bool) 
 
 def turns(full: bool) -> int:
     """How often ``measure`` calls ``step``."""
-    return 1 + 6 * (ROUNDS_FULL if full else ROUNDS_QUICK)
+    return 1 + (4 if full else 3) * ROUNDS
 
 
 def _server(url: str) -> psutil.Process:
@@ -153,45 +148,29 @@ def _ours(
     ]
 
 
-def _peers(
-    servers: str, kafka: list[psutil.Process], filled: topic.Filled, slow: topic.Filled
-) -> list[Side]:
-    def arguments(name: str, due: topic.Filled) -> Callable[[str], list[str]]:
-        return lambda folder: [servers, name, str(due.events), folder]
-
+def _peers(servers: str, kafka: list[psutil.Process], filled: topic.Filled) -> list[Side]:
     streams = PEERS / "kafka_streams" / "target"
     path = f"{streams / 'classes'}:{streams / 'lib'}/*"
     java = ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", path, "LinkTable"]
 
-    def python(peer: str) -> list[str]:
-        return [str(PEERS / peer / ".venv/bin/python"), str(PEERS / peer / "link_table.py")]
+    def command(folder: str) -> list[str]:
+        return [*java, servers, EVENTS, str(filled.events), folder]
 
-    large, small = arguments(EVENTS, filled), arguments(_SLOW_TOPIC, slow)
-    return [
-        Side("Kafka Streams", lambda folder: [*java, *large(folder)], {}, kafka, filled),
-        Side(
-            "Quix Streams",
-            lambda folder: [*python("quix_streams"), *large(folder)],
-            {},
-            kafka,
-            filled,
-        ),
-        Side(
-            "Faust Table", lambda folder: [*python("faust_table"), *small(folder)], {}, kafka, slow
-        ),
-    ]
+    return [Side("Kafka Streams", command, {}, kafka, filled)]
 
 
-_GOALS: Final = {"Kafka Streams": 2.0, "Quix Streams": 2.0, "Faust Table": 25.0}
+_GOALS: Final = {"Kafka Streams": 2.0}
 
 
 def _rows(ours: list[Side], peers: list[Side]) -> list[Row]:
     rows = []
-    for peer in peers:
-        for own in ours:
-            name = f"rebuild on {own.name} against {peer.name}"
-            goal = _GOALS[peer.name] * median(peer.rates)
-            rates, cpus = Rounds(own.rates, peer.rates), Rounds(own.cpus, peer.cpus)
+    others: list[Side | None] = [*peers] or [None]
+    for own in ours:
+        for peer in others:
+            name = f"rebuild on {own.name}" + (f" against {peer.name}" if peer else "")
+            goal = _GOALS[peer.name] if peer else None
+            rates = Rounds(own.rates, peer.rates if peer else [])
+            cpus = Rounds(own.cpus, peer.cpus if peer else [])
             rows.append(Row(name, "events/s", "higher", goal, rates))
             rows.append(Row(f"{name}: CPU each", "µs", "lower", None, cpus))
     return rows
