@@ -119,7 +119,7 @@ def measure(begin: Callable[[str], None], step: Callable[[], None], full: bool) 
 
 def turns(full: bool) -> int:
     """How often ``measure`` calls ``step``."""
-    return 1 + (4 if full else 3) * ROUNDS
+    return 1 + (3 if full else 2) * ROUNDS
 
 
 def _server(url: str) -> psutil.Process:
@@ -136,15 +136,13 @@ def _ours(
     postgres: list[psutil.Process],
     filled: topic.Filled,
 ) -> list[Side]:
-    def command(processes: str) -> Callable[[str], list[str]]:
-        start = [sys.executable, "-m", "bench.rebuilding"]
-        return lambda folder: [*start, folder, servers, processes]
+    def command(folder: str) -> list[str]:
+        return [sys.executable, "-m", "bench.rebuilding", folder, servers]
 
     on_postgres = {"DEVICE_LEDGER_READ_MODELS_URL": database}
     return [
-        Side("SQLite", command("1"), {"DEVICE_LEDGER_READ_MODELS_URL": ""}, sqlite, filled),
-        Side("PostgreSQL", command("1"), on_postgres, postgres, filled),
-        Side("PostgreSQL, two processes", command("2"), on_postgres, postgres, filled),
+        Side("SQLite", command, {"DEVICE_LEDGER_READ_MODELS_URL": ""}, sqlite, filled),
+        Side("PostgreSQL", command, on_postgres, postgres, filled),
     ]
 
 

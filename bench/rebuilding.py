@@ -38,13 +38,13 @@ def cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def main(home: str, brokers: str, processes: str) -> None:
+def main(home: str, brokers: str) -> None:
     """Rebuild, and tell."""
     settings = Settings(home=Path(home), KAFKA_BOOTSTRAP_SERVERS=brokers)
     collect_seldom()
     totals = [0]
     begun, used = time.perf_counter(), cpu()
-    asyncio.run(rebuild_one(settings, MODEL, lambda _, total: totals.append(total), int(processes)))
+    asyncio.run(rebuild_one(settings, MODEL, lambda _, total: totals.append(total)))
     told = {"seconds": time.perf_counter() - begun, "cpu": cpu() - used, "events": max(totals)}
     print(json.dumps(told | {"linked": linked(settings)}), flush=True)
 

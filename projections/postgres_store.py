@@ -170,7 +170,6 @@ class PostgresGeneration:
 class PostgresStore:
     """Read models in a database, for any number of workers."""
 
-    shared = True
     retriable: tuple[type[Exception], ...] = (psycopg.OperationalError, psycopg.InterfaceError)
 
     def __init__(self, url: str) -> None:

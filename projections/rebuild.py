@@ -6,14 +6,12 @@ leaves a generation that nothing points to; the next one removes it.
 """
 
 from contextlib import ExitStack, closing
-from dataclasses import replace
 
 from device_ledger.settings import Settings
 from projections.catching_up import Report
 from projections.guard import BrokenChainError, HistoryChangedError
 from projections.model import ReadModel
 from projections.projector import Projector
-from projections.sharing import Share, ShareEndedError, build_together
 from projections.store import GenerationGoneError, Store, StoreInUseError, open_store
 from projections.threads import finish_in_thread
 from projections.topic import KAFKA_ERRORS, DeadLetters, Topic, TopicMissingError
@@ -30,7 +28,6 @@ EXPECTED = (
     BrokenChainError,
     HistoryChangedError,
     GenerationGoneError,
-    ShareEndedError,
 )
 """What ends a rebuild with one line that says why."""
 
@@ -43,11 +40,8 @@ async def rebuild(
     *,
     report: Report | None = None,
     only_if_lost: bool = False,
-    processes: int = 1,
 ) -> None:
     """Build a generation from the topic's start and make it the live one.
-
-    More ``processes`` than one are for a store that is shared; the swap is this one's alone.
 
     Raises:
         StoreInUseError: another process is building this read model.
@@ -68,27 +62,12 @@ async def rebuild(
         stack.enter_context(closing(generation))
         parked_below = await _seen_by_live(model, store)
         projector = Projector(model, generation, topic, dead_letters, parked_below)
-        whole = Share(model, store, topic, dead_letters, name, partitions, parked_below)
-        await _built(whole, projector, processes, report)
+        await projector.catch_up(partitions, report)
         # Once more for what came meanwhile, so that the swap has little left to wait for.
         await projector.catch_up(partitions)
         while not await _swapped(model, store, projector, name):
             continue
         await finish_in_thread(store.remove_others, model)
-
-
-async def _built(whole: Share, projector: Projector, processes: int, report: Report | None) -> None:
-    """Read all there is into the generation."""
-    if processes > 1:
-        await build_together(_split(whole, processes), projector, report)
-    else:
-        await projector.catch_up(whole.partitions, report)
-
-
-def _split(whole: Share, processes: int) -> list[Share]:
-    """Shares of about as many partitions each."""
-    shares = [whole.partitions[number::processes] for number in range(processes)]
-    return [replace(whole, partitions=partitions) for partitions in shares if partitions]
 
 
 async def _seen_by_live(model: ReadModel, store: Store) -> dict[int, int]:
@@ -137,9 +116,7 @@ async def _behind(projector: Projector, goal: dict[int, int]) -> list[int]:
     return [partition for partition, at in standings.items() if at.last_id < goal[partition]]
 
 
-async def rebuild_one(
-    settings: Settings, model: ReadModel, report: Report, processes: int = 1
-) -> None:
+async def rebuild_one(settings: Settings, model: ReadModel, report: Report) -> None:
     """Rebuild a read model of the installation that the settings name.
 
     Raises:
@@ -147,11 +124,8 @@ async def rebuild_one(
     """
     topic = Topic(settings.brokers, model.topic)
     store = open_store(settings)
-    if processes > 1 and not store.shared:
-        raise RebuildError("read models on SQLite are built by one process")
-    letters = DeadLetters(settings.brokers)
     try:
-        await rebuild(model, store, topic, letters, report=report, processes=processes)
+        await rebuild(model, store, topic, DeadLetters(settings.brokers), report=report)
     except KAFKA_ERRORS as error:
         raise RebuildError(f"Kafka doesn't answer at {settings.brokers}") from error
     except store.retriable as error:

@@ -178,7 +178,6 @@ class SqliteGeneration:
 class SqliteStore:
     """Read models below a directory, a folder each."""
 
-    shared = False
     retriable: tuple[type[Exception], ...] = (sqlite3.OperationalError, OSError)
 
     def __init__(self, root: Path) -> None:

@@ -67,9 +67,6 @@ class Generation(Protocol):
 class Store(Protocol):
     """All read models of an installation."""
 
-    shared: bool
-    """Whether processes may write a generation together, each its own partitions."""
-
     retriable: tuple[type[Exception], ...]
     """What to try again after a while: the database is away, locked or full."""
 

@@ -161,7 +161,6 @@ class ArchiveGeneration:
 class ArchiveStore:
     """An archive: a folder for each log."""
 
-    shared = False
     retriable: tuple[type[Exception], ...] = (OSError,)
 
     def __init__(self, archive: Path) -> None:

@@ -28,9 +28,6 @@ class Which(StrEnum):
 
 def rebuild(
     which: Annotated[Which, typer.Argument(help="The read model to build anew.")] = Which.all,
-    processes: Annotated[
-        int, typer.Option(min=1, help="Processes that share the work, on PostgreSQL.")
-    ] = 1,
 ) -> None:
     """Build read models anew from their topics, beside the live ones, and put them in their place.
 
@@ -41,10 +38,10 @@ def rebuild(
 
     from device_ledger.settings import settings
 
-    asyncio.run(_rebuild(settings(), which, processes))
+    asyncio.run(_rebuild(settings(), which))
 
 
-async def _rebuild(settings: Settings, which: Which, processes: int) -> None:
+async def _rebuild(settings: Settings, which: Which) -> None:
     from importlib import import_module
 
     from device_ledger.collecting import collect_seldom
@@ -64,7 +61,6 @@ async def _rebuild(settings: Settings, which: Which, processes: int) -> None:
                     lambda read, total, task=task: progress.update(
                         task, completed=read, total=total
                     ),
-                    processes,
                 )
             except rebuilding.EXPECTED as error:
                 raise CliError(f"{model.name}: {error}") from error

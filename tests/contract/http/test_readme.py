@@ -76,6 +76,9 @@ async def test_every_call_of_the_readme_answers_what_it_says(api: Installation) 
         await api.project()
 
 
+_COMMAND = r"device-ledger ([a-z]+(?:-[a-z]+)*)([^`\n|)]*)"
+
+
 def test_every_command_that_the_pages_name_is_there() -> None:
     click = typer.main.get_command(app)
     known = set(click.commands)  # type: ignore[attr-defined]
@@ -99,7 +102,7 @@ def test_every_link_of_the_pages_leads_somewhere() -> None:
 def test_every_option_that_the_pages_name_is_there() -> None:
     click = typer.main.get_command(app)
     for page in PAGES:
-        for name, rest in re.findall(r"device-ledger ([a-z]+)([^`\n|)]*)", page.read_text()):
+        for name, rest in re.findall(_COMMAND, page.read_text()):
             command = click.commands[name]  # type: ignore[attr-defined]
             group = getattr(command, "commands", {}).values()
             params = [it for one in (command, *group) for it in one.params]
