@@ -121,9 +121,14 @@ def _remove_covered(folder: Path, kept_seconds: float) -> None:
             part.path.unlink()
             changed.add(part.path.parent)
     for inner in changed:
-        if any(inner.iterdir()):
-            sync_folder(inner)
-        else:
-            inner.rmdir()
-    if changed:
+        sync_folder(inner)
+    _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folders of days whose files were all joined with later ones."""
+    empty = [inner for inner in folder.glob("day=*") if not any(inner.iterdir())]
+    for inner in empty:
+        inner.rmdir()
+    if empty:
         sync_folder(folder)
