@@ -31,7 +31,7 @@ format: $(INSTALLED) ## Lay the code out.
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(INSTALLED) ## Measure, in about ten minutes; writes bench/results.json and docs/benchmarks.md.
+bench: $(INSTALLED) ## Measure; writes bench/results.json and docs/benchmarks.md.
 	$(BIN)/python -m bench
 
 bench-full: $(INSTALLED) ## Measure with peers and large sizes (docs/benchmarks.md says what it needs).

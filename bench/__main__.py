@@ -1,5 +1,5 @@
-"""``python -m bench [--full] [CASE…]``: these cases or all, each written to ``bench/results.json``
-and ``docs/benchmarks.md`` once it is measured."""
+"""``python -m bench [--full] [CASE…]``: these cases, else the quick ones, with --full all; each is
+written to ``bench/results.json`` and ``docs/benchmarks.md`` once it is measured."""
 
 import argparse
 import os
@@ -30,6 +30,9 @@ CASES: Final[Mapping[str, Measure]] = {
     "start": start.measure,
 }
 
+QUICK: Final = ("reads", "freshness", "commands", "rebuild")
+"""What a run measures that names no case and isn't full."""
+
 
 def main() -> None:
     """Measure, with progress on stderr. Stopped, it leaves nothing running."""
@@ -43,7 +46,7 @@ def main() -> None:
     for name in list(os.environ):
         if name.startswith(("DEVICE_LEDGER_", "KAFKA_")) and "_TEST_" not in name:
             del os.environ[name]
-    for name in asked.cases or CASES:
+    for name in asked.cases or (CASES if asked.full else QUICK):
         rows = _measured(name, full=asked.full)
         record(name, rows, full=asked.full)
         table.show(rows)
