@@ -166,7 +166,7 @@ async def test_without_a_key_the_trees_grow_and_nothing_is_signed(
     ledger = Ledger.open(settings)
     write(ledger, 30)
     store = TreeStore.open(settings)
-    async with running(settings, servers) as child, asyncio.timeout(60):
+    async with running(settings, servers) as child, asyncio.timeout(200):
         while not (tmp_path / "log" / "tree.db").exists():  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         while store.standing(EVENTS_LOG).size < 60:  # noqa: ASYNC110 - it is a file of another
