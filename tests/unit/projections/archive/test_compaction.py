@@ -155,6 +155,7 @@ def work(archive: Path) -> None:
 
 
 # pyarrow's writer complains when it is collected after a crash.
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_stopped_at_any_line_it_goes_on_without_loss_or_doubles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
