@@ -1,8 +1,8 @@
 """The short way to the routes that are called most.
 
-For a well-formed request this does what the framework does for a :class:`GuardedRoute`, in a
-fifth of its time: its route is found by its path alone, and its values are read as the function's
-signature says. Whatever is out of the ordinary (another media type, a body that isn't valid, a
+For a well-formed request this does what the framework does for a :class:`GuardedRoute`, with less:
+its route is found by its path alone, and its values are read as the function's signature says.
+Whatever is out of the ordinary (another media type, a body that isn't valid, a
 header twice) goes the long way as it came, so that there is one place that tells what is wrong.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from fastapi.params import Header
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,7 +50,7 @@ class _Lane:
             for name, header, default, adapter in self.headers:
                 given = _header(scope, header)
                 found[name] = default if given is None else adapter.validate_python(given)
-        except (ValueError, RecursionError, ValidationError):
+        except (ValueError, RecursionError):
             raise _OutOfTheOrdinaryError from None
         return found
 
