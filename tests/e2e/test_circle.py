@@ -17,7 +17,7 @@ from device_ledger.wire.topics import ACCESS, ALERTS, EVENTS
 from projections.topic import GROUP
 from tests.conftest import AnyStore
 from tests.support.published import without_topics
-from tests.support.system import System
+from tests.support.system import System, link
 
 
 @pytest.fixture
@@ -32,19 +32,6 @@ def system(servers: str, any_store: AnyStore) -> Iterator[System]:
     url = any_store.url
     with System(any_store.home, servers, event_store_url=url, read_models_url=url) as made:
         yield made
-
-
-async def link(system: System, client: httpx.AsyncClient, number: int) -> str:
-    """Link a customer's device; the position that the answer tells."""
-    body = {"customerId": f"customer-{number}", "phrase": f"phrase {number}"}
-    answer = await client.post(
-        "/v1/bank/customer/device/link",
-        json=body | {"deviceId": f"device-{number}"},
-        headers=system.bank(),
-    )
-    assert answer.status_code == 200
-    position: str = answer.headers["Ledger-Position"]
-    return position
 
 
 async def look_up(

@@ -18,6 +18,7 @@ from tests.support.access_log import on_kafka, once, spooled
 from tests.support.databases import deployed_databases
 from tests.support.published import without_topics
 from tests.support.system import System
+from tests.support.system import link as link_by
 
 
 @pytest.fixture
@@ -36,16 +37,8 @@ def system(servers: str, tmp_path: Path) -> Iterator[System]:
 
 async def link(system: System, number: int) -> str:
     """Link a customer's device through the API; the position that the answer tells."""
-    body = {"customerId": f"customer-{number}", "phrase": f"phrase {number}"}
     async with system.client() as client:
-        answer = await client.post(
-            "/v1/bank/customer/device/link",
-            json=body | {"deviceId": f"device-{number}"},
-            headers=system.bank(),
-        )
-    assert answer.status_code == 200
-    position: str = answer.headers["Ledger-Position"]
-    return position
+        return await link_by(system, client, number)
 
 
 async def look_up(

@@ -210,3 +210,16 @@ class _Node(Child):
         words = (sys.executable, "-m", "device_ledger", "lookup-node", "--beside", str(home))
         super().__init__(name, home / name, {**environment, **port}, command=words)
         self._ready = ready_file(home / name, "lookup-node")
+
+
+async def link(system: System, client: httpx.AsyncClient, number: int) -> str:
+    """Link a customer's device; the position that the answer tells."""
+    body = {"customerId": f"customer-{number}", "phrase": f"phrase {number}"}
+    answer = await client.post(
+        "/v1/bank/customer/device/link",
+        json=body | {"deviceId": f"device-{number}"},
+        headers=system.bank(),
+    )
+    assert answer.status_code == 200
+    position: str = answer.headers["Ledger-Position"]
+    return position
