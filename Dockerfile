@@ -21,12 +21,13 @@ FROM python:3.13-slim
 RUN groupadd --gid 10001 ledger \
     && useradd --uid 10001 --gid ledger --no-create-home --shell /usr/sbin/nologin ledger \
     && install --directory --owner ledger --group ledger --mode 0700 /state /state/archive \
-        /state/access-spool /state/read-models /state/replays /state/witness
+        /state/access-spool /state/lost /state/read-models /state/replays /state/witness
 COPY --from=build /app /app
 WORKDIR /app
 ENV PATH=/app/.venv/bin:$PATH \
     PYTHONPATH=/app/src:/app \
     PYTHONUNBUFFERED=1 \
+    MALLOC_ARENA_MAX=2 \
     DEVICE_LEDGER_HOME=/state \
     DEVICE_LEDGER_HOST=0.0.0.0
 USER ledger

@@ -58,7 +58,7 @@ _SECURITY = (
 ROOMS = (lookup, links, logins, device_list, netevia, banno, health, *_SECURITY)
 """All routes, tried in this order: those that are called most come first."""
 
-_OFTEN = (lookup, links, logins, netevia)
+_OFTEN = (lookup, links, logins, device_list, netevia)
 
 _AWAY = (
     NotReadyError,

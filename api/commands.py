@@ -6,8 +6,10 @@ import uuid
 from collections.abc import Callable
 from typing import Annotated, Final
 
+from eventsourcing.persistence import PersistenceError
 from fastapi import Header, Request
 
+from api.backlog import full
 from api.callers import Caller
 from api.errors import refusal_of
 from api.route import add_header
@@ -86,12 +88,16 @@ async def submit(
     """What the ledger answers; the response gets the position that the answer rests on.
 
     Raises:
+        Refusal: 503, Kafka lacks too many events, and the command is new.
         OverloadedError, UnavailableError: the ledger can't take it now.
     """
     services = services_of(request)
     receipt = await _receipt(request, services, caller, idempotency_key)
-    # Shielded: a request that is given up must not cancel what the writer thread will answer.
-    answer = await asyncio.shield(asyncio.wrap_future(services.ledger.submit(command, receipt)))
+    if services.backlog.is_full:
+        answer = await _kept(services, receipt)
+    else:
+        # Shielded: a request that is given up must not cancel what the writer thread will answer.
+        answer = await asyncio.shield(asyncio.wrap_future(services.ledger.submit(command, receipt)))
     add_header(request, LEDGER_POSITION, services.positions.encode(answer.position))
     return answer
 
@@ -102,7 +108,7 @@ async def submit_or_refuse(
     """The answer of a command that was done.
 
     Raises:
-        Refusal: the domain or the receipts refused it.
+        Refusal: the domain or the receipts refused it, or as `submit`.
         OverloadedError, UnavailableError: the ledger can't take it now.
     """
     answer = await submit(request, command, caller, idempotency_key)
@@ -124,6 +130,9 @@ async def submit_sealed(
     key, and decided again.
     """
     services = services_of(request)
+    if services.backlog.is_full:
+        # Before a key is made for a customer who isn't there yet.
+        await _kept(services, await _receipt(request, services, caller, idempotency_key))
     for _ in range(SEALED_TRIES):
         command = build(await Sealer.of(services, customer))
         answer = await submit_or_refuse(request, command, caller, idempotency_key)
@@ -133,6 +142,21 @@ async def submit_sealed(
         given_up = int(answer.details["keyGeneration"])
         await services.vault.erase(customer.bank_id, customer.user_id, given_up)
     raise UnavailableError("the customer was erased each time")
+
+
+async def _kept(services: Services, receipt: Receipt) -> Answer:
+    """The answer that a command got before, while no new one is taken.
+
+    Raises:
+        Refusal: 503, it is a new one.
+    """
+    try:
+        kept = await asyncio.to_thread(services.ledger.kept, receipt)
+    except PersistenceError:
+        kept = None
+    if kept is None:
+        raise full()
+    return kept
 
 
 async def _receipt(

@@ -2,8 +2,9 @@
 
 For a well-formed request this does what the framework does for a :class:`GuardedRoute`, with less:
 its route is found by its path alone, and its values are read as the function's signature says.
-Whatever is out of the ordinary (another media type, a body that isn't valid, a
-header twice) goes the long way as it came, so that there is one place that tells what is wrong.
+Whatever is out of the ordinary (another media type, a body or a query that isn't valid, a header or
+a name of a query twice) goes the long way as it came, so that there is one place that tells what is
+wrong.
 """
 
 import inspect
@@ -11,8 +12,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
-from fastapi.params import Header
+from fastapi.params import Header, Query
 from pydantic import BaseModel, TypeAdapter
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +36,7 @@ class _Lane:
 
     route: GuardedRoute
     body: tuple[str, type[BaseModel]] | None
+    query: tuple[str, type[BaseModel]] | None
     headers: tuple[tuple[str, bytes, Any, TypeAdapter[Any]], ...]
 
     def values(self, scope: Scope, content: bytes) -> dict[str, Any]:
@@ -47,6 +50,9 @@ class _Lane:
             if self.body is not None:
                 name, model = self.body
                 found[name] = model.model_validate(strict_json(content))
+            if self.query is not None:
+                name, model = self.query
+                found[name] = model.model_validate(_asked(scope))
             for name, header, default, adapter in self.headers:
                 given = _header(scope, header)
                 found[name] = default if given is None else adapter.validate_python(given)
@@ -82,6 +88,10 @@ class ShortWay:
             return
         content, received = await _body(receive) if lane.body else (b"", [])
         replayed = _replay(received, receive)
+        if received and received[-1]["type"] != "http.request":
+            # Half a body, of a caller who has gone.
+            await self._app(scope, replayed, send)
+            return
         try:
             values = lane.values(scope, content)
         except _OutOfTheOrdinaryError:
@@ -107,6 +117,7 @@ class ShortWay:
 def _lane_of(route: GuardedRoute) -> _Lane | None:
     """How to read the route's values; nothing where this way can't read all of them."""
     body: tuple[str, type[BaseModel]] | None = None
+    query: tuple[str, type[BaseModel]] | None = None
     headers: list[tuple[str, bytes, Any, TypeAdapter[Any]]] = []
     for parameter in route.guarded.parameters:
         if parameter.annotation is Request:
@@ -116,11 +127,19 @@ def _lane_of(route: GuardedRoute) -> _Lane | None:
             name = header.alias.lower().encode()
             adapter = TypeAdapter(parameter.annotation)
             headers.append((parameter.name, name, parameter.default, adapter))
-        elif inspect.isclass(parameter.annotation) and issubclass(parameter.annotation, BaseModel):
+        elif _is_model(parameter.annotation):
             body = (parameter.name, parameter.annotation)
+        elif any(isinstance(one, Query) for one in _metadata(parameter)) and _is_model(
+            model := get_args(parameter.annotation)[0]
+        ):
+            query = (parameter.name, model)
         else:
             return None
-    return None if "{" in route.path else _Lane(route, body, tuple(headers))
+    return None if "{" in route.path else _Lane(route, body, query, tuple(headers))
+
+
+def _is_model(annotation: Any) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
 
 
 def _metadata(parameter: inspect.Parameter) -> Sequence[Any]:
@@ -133,15 +152,25 @@ def _is_ordinary(scope: Scope, lane: _Lane) -> bool:
         return False
     if lane.body is None:
         return True
-    media_type = length = b""
+    media_type, length = None, b""
     for name, value in scope["headers"]:
         if name == b"content-type":
-            media_type = value
+            # The framework believes the first of two: then it is left to that.
+            media_type = value if media_type is None else b""
         elif name == b"content-length":
             length = value
     return media_type == _JSON and len(length) <= 5 and length.isdigit() and (
         int(length) <= BODY_BYTES_MAX
     )  # fmt: skip
+
+
+def _asked(scope: Scope) -> dict[str, str]:
+    """The query's values by their names."""
+    pairs = QueryParams(scope["query_string"]).multi_items()
+    asked = dict(pairs)
+    if len(asked) != len(pairs):
+        raise _OutOfTheOrdinaryError
+    return asked
 
 
 def _header(scope: Scope, wanted: bytes) -> str | None:

@@ -79,6 +79,22 @@ class Metrics:
         """Show the size of the spool, in bytes, as it is when it is asked for."""
         self._spool_bytes.set_function(size)
 
+    def show_backlog(self, count: Callable[[], int]) -> None:
+        """Show how many events of the store Kafka lacks, as last seen."""
+        Gauge(
+            "device_ledger_relay_behind_events",
+            "Events of the event store that were not on Kafka a second ago.",
+            registry=self._registry,
+        ).set_function(count)
+
+    def show_letters(self, count: Callable[[], int]) -> None:
+        """Show how many records are not taken by a read model."""
+        Gauge(
+            "device_ledger_dead_letters",
+            "Records that a read model could not take, and has not taken since.",
+            registry=self._registry,
+        ).set_function(count)
+
     def show_behind(self, count: Callable[[], int]) -> None:
         """Show how many events a replica of this process's own lacks, as last seen."""
         Gauge(

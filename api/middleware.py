@@ -24,6 +24,7 @@ _NOT_STORED: Final = (b"cache-control", b"no-store")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9-]{1,64}")
 _EXPOSED: Final = (
     "Ledger-Position",
+    "Ledger-Age",
     "X-Request-ID",
     "RateLimit",
     "RateLimit-Policy",

@@ -8,24 +8,25 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
-import httpx
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import routed_app, surround
 from api.auth import Verifier
 from api.errors import TRY_AGAIN, Refusal, response_to
+from api.following import Relayed, follow
 from api.merchant import lookup
 from api.metrics import Metrics
 from api.operations import health
-from api.readiness import Readiness, kafka_answers
+from api.readiness import NotUpError, Readiness, kafka_check
 from api.recorder import Recorder, open_recorder
 from api.services import (
     LookupServices,
     Quotas,
-    key_source,
+    open_key_source,
     peer_tokens,
     positions_of,
 )
@@ -34,14 +35,16 @@ from device_ledger.issuer import EmbeddedIssuer, IssuerError
 from device_ledger.keyfile import KeyLoadingError
 from device_ledger.ledger.stores import Identity, StoreRefusedError
 from device_ledger.settings import Settings
+from device_ledger.together import beside
 from device_ledger.vault.keys import Keys, load_keys
 from device_ledger.vault.reading import open_to_read
 from device_ledger.vault.store import VaultStoreError
 from device_ledger.vault.vault import Vault
 from projections.guard import BrokenChainError
 from projections.lookup.apply import MODEL
+from projections.model import Position
 from projections.readers import position_of
-from projections.replica import LedgerChangedError, Replica
+from projections.replica import CURRENT_SECONDS, LedgerChangedError, Replica
 from projections.sqlite_reader import SqliteReadModels
 from projections.sqlite_store import SqliteStore
 from projections.store import StoreInUseError
@@ -155,6 +158,7 @@ class _Node:
         self._metrics = metrics
         self._brokers = place.own.brokers
         self._replica = Replica(MODEL, opened.store, Topic(self._brokers, MODEL.topic))
+        self._relayed = Relayed()
         self._models = SqliteReadModels(place.own.home / FOLDER)
         self._vault: Vault | None = None
         self._is_ready = False
@@ -175,23 +179,19 @@ class _Node:
                 on_failure(error)
 
         async with (
-            httpx.AsyncClient(timeout=5) as client,
+            open_key_source(self._place.own, self._opened.issuer) as key_source,
             open_recorder(self._brokers, self._opened.spool, self._metrics) as recorder,
         ):
             app.state.readiness = self._readiness(recorder)
-            verifier = Verifier(
-                self._place.own, key_source(self._place.own, self._opened.issuer, client)
-            )
+            verifier = Verifier(self._place.own, key_source)
             opening = self._open_door(app, on_ready, verifier, recorder)
-            tasks = [asyncio.create_task(one) for one in (self._replica.run(), opening)]
-            for task in tasks:
-                task.add_done_callback(tell)
+            followed = (self._replica.run(), follow(self._brokers, self._relayed), opening)
             try:
-                yield
+                async with beside(*followed) as tasks:
+                    for task in tasks:
+                        task.add_done_callback(tell)
+                    yield
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
                 await self._models.close()
                 if self._vault is not None:
                     self._vault.close()
@@ -243,10 +243,16 @@ class _Node:
             models=self._models,
             recorder=recorder,
             peer_token=peer_tokens(tokens),
-            positions=positions_of(tokens, identity),
+            positions=positions_of(tokens, identity, {}),
+            age_of=self._age_of,
             verifier=verifier,
             quotas=Quotas(self._place.own),
         )
+
+    def _age_of(self, _: Position) -> int:
+        """The node doesn't know the event store: only what is on Kafka, and up to when all is."""
+        relay = self._relayed.seconds_behind(datetime.now(UTC))
+        return int(max(relay, self._replica.seconds_old))
 
     def _readiness(self, recorder: Recorder) -> Readiness:
         """What the node needs, and what it serves without."""
@@ -256,17 +262,18 @@ class _Node:
             return self._is_ready
 
         async def follows() -> bool:
-            return self._replica.is_current
-
-        async def kafka() -> bool:
-            return await kafka_answers(self._brokers)
-
-        async def keeps() -> bool:
-            return recorder.is_whole
+            if not self._replica.is_current:
+                raise NotUpError(f"not compared with the topic for {CURRENT_SECONDS:g} s or more")
+            return True
 
         async def opens() -> bool:
             return self._vault is not None and await self._vault.existing_keys([_NOBODY]) == {}
 
-        helpful = {"events": follows, "kafka": kafka, "access-log": keeps, "vault": opens}
+        helpful = {
+            "events": follows,
+            "kafka": kafka_check(self._place.own),
+            "access-log": recorder.check,
+            "vault": opens,
+        }
         # Without Kafka and the vault it has not begun to show anything.
         return Readiness({MODEL.name: shows}, helpful, was_whole=True)

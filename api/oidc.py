@@ -5,14 +5,16 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
+
+if TYPE_CHECKING:
+    import httpx
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +88,7 @@ class OidcKeys:
     set goes on being used.
     """
 
-    def __init__(self, issuer: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, issuer: str, client: "httpx.AsyncClient") -> None:
         self.issuer = issuer
         self._client = client
         self._keys: KeySet | None = None
@@ -119,6 +121,8 @@ class OidcKeys:
         return time.monotonic() - self._tried_at >= COOLDOWN_SECONDS
 
     async def _fetch(self) -> None:
+        import httpx
+
         self._tried_at = time.monotonic()
         try:
             jwks = await self._read_jwks()

@@ -13,8 +13,9 @@ An event-sourced registry of the devices that banks' customers use.
 
 Every call but the operations' needs a bearer token (a JWT of the configured issuer). Every
 command answers a `Ledger-Position`; a read that sends it back as `Ledger-Min-Position` shows at
-least that much. `RateLimit` and `RateLimit-Policy` tell what is left of the caller's quota, and
-every answer carries an `X-Request-ID`.
+least that much, and every read tells in `Ledger-Age` how many seconds old it is. `RateLimit` and
+`RateLimit-Policy` tell what is left of the caller's quota, and every answer carries an
+`X-Request-ID`.
 
 Refusals come in this order: 400, 401, 403, 422; then device, phrase, own phrase, limit.
 """

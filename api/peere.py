@@ -26,7 +26,11 @@ DeviceId = Annotated[
     Field(
         description="1 to 128 characters of A-Z a-z 0-9 . _ ~ : + / = -, one a letter or digit.",
         examples=["d3v1c3-00000001"],
-        json_schema_extra={"minLength": 1, "maxLength": values.DEVICE_ID_LENGTH_MAX},
+        json_schema_extra={
+            "minLength": 1,
+            "maxLength": values.DEVICE_ID_LENGTH_MAX,
+            "pattern": values.DEVICE_ID_PATTERN,
+        },
     ),
 ]
 Phrase = Annotated[

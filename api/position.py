@@ -5,7 +5,8 @@ A position says for each partition the last event ID that it covers. Its text is
 
     version (1 byte, 1) · for each partition, in order: its distance to the one before · event ID
 
-(unsigned LEB128 each), bound to the ledger's ID and epoch. SIV needs no nonce: a position goes
+(unsigned LEB128 each), bound to the ledger's ID and epoch. One of an earlier epoch is as good as
+before where all that it covers was kept. SIV needs no nonce: a position goes
 out with every answer, and random nonces of AES-GCM are good for 2^32 messages a key only.
 """
 
@@ -16,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from device_ledger.vault.encoding import from_text, to_text
+from projections.readers import covers
 
 TEXT_LENGTH_MAX: Final = 4096
 """Longer than the position of any ledger (256 partitions of 64-bit IDs) and shorter than a header
@@ -32,13 +34,27 @@ class UnknownPositionError(Exception):
         super().__init__("this is no position of this ledger")
 
 
-class PositionCodec:
-    """Positions of one ledger and epoch, as text and back."""
+class LostPositionError(Exception):
+    """A position of an earlier epoch that covers commands which were lost in a restore."""
 
-    def __init__(self, key: bytes, ledger_id: str, epoch: int) -> None:
-        """Take a key of 32 bytes, best derived from the token key."""
+    def __init__(self) -> None:
+        super().__init__(
+            "this position covers commands that were lost when the ledger was restored"
+        )
+
+
+class PositionCodec:
+    """Positions of one ledger, as text and back."""
+
+    def __init__(
+        self, key: bytes, ledger_id: str, epoch: int, kept: Mapping[int, Mapping[int, int]] = {}
+    ) -> None:
+        """Take a key of 32 bytes, best derived from the token key; positions are given in an epoch.
+        ``kept`` has, for each earlier one, the last event of each partition that was kept of it.
+        """
         self._cipher = AESSIV(key)
-        self._bound = [_DOMAIN, ledger_id.encode(), str(epoch).encode()]
+        self._bound = _bound(ledger_id, epoch)
+        self._kept = [(_bound(ledger_id, past), heads) for past, heads in sorted(kept.items())]
         self._last: tuple[dict[int, int], str] = ({}, self._encode({}))
 
     def encode(self, position: Mapping[int, int]) -> str:
@@ -63,14 +79,32 @@ class PositionCodec:
         """The position of ``encode``.
 
         Raises:
-            UnknownPositionError: it was given by another ledger or epoch, or by nobody.
+            UnknownPositionError: it was given by another ledger, or by nobody.
+            LostPositionError: it was given in an earlier epoch and covers what was lost since.
         """
         if len(text) > TEXT_LENGTH_MAX:
             raise UnknownPositionError
         try:
-            content = self._cipher.decrypt(from_text(text), self._bound)
-        except (ValueError, InvalidTag):
+            sealed = from_text(text)
+        except ValueError:
             raise UnknownPositionError from None
+        position = self._opened(sealed, self._bound)
+        return self._of_an_earlier_epoch(sealed) if position is None else position
+
+    def _of_an_earlier_epoch(self, sealed: bytes) -> dict[int, int]:
+        for number, (bound, _) in enumerate(self._kept):
+            position = self._opened(sealed, bound)
+            if position is not None:
+                if all(covers(heads, position) for _, heads in self._kept[number:]):
+                    return position
+                raise LostPositionError
+        raise UnknownPositionError
+
+    def _opened(self, sealed: bytes, bound: list[bytes]) -> dict[int, int] | None:
+        try:
+            content = self._cipher.decrypt(sealed, bound)
+        except (ValueError, InvalidTag):
+            return None
         if content[:1] != _VERSION:
             raise UnknownPositionError
         numbers = _numbers(content[1:])
@@ -80,6 +114,10 @@ class PositionCodec:
             partition += distance
             position[partition] = event_id
         return position
+
+
+def _bound(ledger_id: str, epoch: int) -> list[bytes]:
+    return [_DOMAIN, ledger_id.encode(), str(epoch).encode()]
 
 
 def _append(content: bytearray, number: int) -> None:

@@ -15,6 +15,10 @@ from api.errors import Refusal
 
 WINDOW_SECONDS: Final = 60
 CALLERS_KEPT_MAX: Final = 100_000
+FEW_UNKNOWN: Final = 5
+"""Unknown devices a minute that each merchant may ask for where all together have asked for too
+many: who asks for known ones goes on."""
+_ALL: Final = ""
 
 
 class Standing(NamedTuple):
@@ -61,8 +65,12 @@ class Quota:
         Raises:
             Refusal: 429, none is left.
         """
-        if caller in self._whole_at and self.standing(caller).remaining < 1:
+        if self.is_used_up(caller):
             raise self._refusal(caller, 1)
+
+    def is_used_up(self, caller: str) -> bool:
+        """Whether not one unit is left."""
+        return caller in self._whole_at and self.standing(caller).remaining < 1
 
     def standing(self, caller: str) -> Standing:
         """What a caller has left."""
@@ -93,3 +101,34 @@ class Quota:
         self._whole_at.move_to_end(caller)
         if len(self._whole_at) > CALLERS_KEPT_MAX:
             self._whole_at.popitem(last=False)
+
+
+class UnknownLookups:
+    """Lookups of unknown devices: a quota of each merchant, and one of all together.
+
+    Many merchants that ask for a few each would find out as much as one that asks for many. Once
+    the quota of all is used up, each has ``FEW_UNKNOWN`` a minute, what it used of late included.
+    """
+
+    def __init__(
+        self, each: int, together: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        name = "unknown-lookups"
+        self._each = Quota(name, each, clock)
+        self._few = Quota(name, min(each, FEW_UNKNOWN), clock)
+        self._together = Quota(name, together, clock)
+
+    def require(self, merchant: str) -> None:
+        """Demand that a merchant may ask for one more.
+
+        Raises:
+            Refusal: 429, it may not.
+        """
+        self._each.require(merchant)
+        if self._together.is_used_up(_ALL):
+            self._few.require(merchant)
+
+    def owe(self, merchant: str, units: int) -> None:
+        """Count unknown devices that a merchant asked for."""
+        for quota, who in ((self._each, merchant), (self._few, merchant), (self._together, _ALL)):
+            quota.owe(who, units)

@@ -3,22 +3,31 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiokafka.conn import collect_hosts
 
+from device_ledger.settings import Settings
+
 Check = Callable[[], Awaitable[bool]]
+"""Whether a part is up; one that isn't may raise :class:`NotUpError` to say why."""
 CHECK_SECONDS: Final = 2.0
 CONNECT_SECONDS: Final = 0.5
 
 
+class NotUpError(Exception):
+    """A part isn't up; the message says why, without a value of anybody's."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
-    """``down`` parts that it can't serve without, ``degraded`` ones that it can."""
+    """``down`` parts that it can't serve without, ``degraded`` ones that it can, and why each
+    of them isn't up."""
 
     down: list[str]
     degraded: list[str]
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 class Readiness:
@@ -36,7 +45,7 @@ class Readiness:
         away = await _away({**self._needed, **self._helpful})
         self._was_whole = self._was_whole or not away
         down = [name for name in away if name in self._needed or not self._was_whole]
-        return State(down, [name for name in away if name not in down])
+        return State(down, [name for name in away if name not in down], away)
 
 
 def in_thread(look: Callable[[], object]) -> Check:
@@ -66,13 +75,30 @@ async def kafka_answers(brokers: str) -> bool:
     return False
 
 
-async def _away(checks: Mapping[str, Check]) -> list[str]:
-    answers = await asyncio.gather(*(_is_up(check) for check in checks.values()))
-    return [name for name, is_up in zip(checks, answers, strict=True) if not is_up]
+def kafka_check(settings: Settings) -> Check:
+    """A check that is up while one of the brokers takes connections."""
+
+    async def answers() -> bool:
+        if not await kafka_answers(settings.brokers):
+            raise NotUpError("no broker takes connections")
+        return True
+
+    return answers
 
 
-async def _is_up(check: Check) -> bool:
+async def _away(checks: Mapping[str, Check]) -> dict[str, str]:
+    """The parts that are not up, each with the reason."""
+    answers = await asyncio.gather(*(_reason(check) for check in checks.values()))
+    return {name: why for name, why in zip(checks, answers, strict=True) if why}
+
+
+async def _reason(check: Check) -> str:
+    """Why a part isn't up; empty where it is."""
     try:
-        return await asyncio.wait_for(check(), CHECK_SECONDS)
-    except Exception:  # noqa: BLE001 - whatever a part fails with, it is not up
-        return False
+        return "" if await asyncio.wait_for(check(), CHECK_SECONDS) else "it isn't there"
+    except NotUpError as error:
+        return str(error)
+    except TimeoutError:
+        return f"no answer within {CHECK_SECONDS:g} s"
+    except Exception as error:  # noqa: BLE001 - whatever a part fails with, it is not up
+        return type(error).__name__

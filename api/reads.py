@@ -7,14 +7,16 @@ from fastapi import Header, Request
 
 from api.commands import LEDGER_POSITION
 from api.errors import Refusal
-from api.position import UnknownPositionError
+from api.position import LostPositionError, UnknownPositionError
 from api.route import Demand, add_header
 from api.services import Services, services_of
 from device_ledger.vault.cache import DataKey
-from device_ledger.vault.sealing import unseal
+from device_ledger.vault.sealing import Unsealer
 from projections.model import Position
 from projections.readers import Shown
 
+LEDGER_AGE: Final = "Ledger-Age"
+"""Seconds: what is read shows all that was stored so long ago."""
 WAIT_SECONDS: Final = 2.0
 
 T = TypeVar("T")
@@ -50,6 +52,13 @@ async def _min_position(
         raise Refusal(
             400, "unknown-position", "Ledger-Min-Position is no position of this ledger"
         ) from None
+    except LostPositionError:
+        raise Refusal(
+            400,
+            "lost-position",
+            "Ledger-Min-Position covers commands that were lost when the ledger was restored:"
+            " look what is there, without it",
+        ) from None
 
 
 MinPosition = Annotated[Position, Demand(_min_position)]
@@ -72,9 +81,10 @@ async def wait_for(services: Services, model: str, position: Position) -> None:
 
 
 def shown_value(request: Request, shown: Shown[T]) -> T:
-    """The value of a read; the response gets the position that it shows."""
+    """The value of a read; the response gets the position that it shows, and how old that is."""
     services = services_of(request)
     add_header(request, LEDGER_POSITION, services.positions.encode(shown.position))
+    add_header(request, LEDGER_AGE, str(services.age_of(shown.position)))
     return shown.value
 
 
@@ -83,6 +93,7 @@ class Opener:
 
     def __init__(self, keys: Mapping[tuple[str, str], DataKey]) -> None:
         self._keys = keys
+        self._unsealers: dict[tuple[str, str], Unsealer] = {}
 
     @classmethod
     async def of(cls, services: Services, rows: Iterable[Sealed]) -> "Opener":
@@ -104,5 +115,7 @@ class Opener:
         Raises:
             CannotOpenError: it was sealed for another row or was changed.
         """
-        key = self._keys[row.bank_id, row.user_id].key
-        return unseal(key, field, row.bank_id, row.user_id, sealed)
+        whose = row.bank_id, row.user_id
+        if whose not in self._unsealers:
+            self._unsealers[whose] = Unsealer(self._keys[whose].key, *whose)
+        return self._unsealers[whose].open(field, sealed)

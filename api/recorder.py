@@ -18,8 +18,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerClosed
 
 from api.metrics import Metrics
-from api.readiness import kafka_answers
+from api.readiness import NotUpError, kafka_answers
 from api.spool import Spool, SpoolError, values_of
+from device_ledger.together import beside
 from device_ledger.wire.access import NDJSON_HEADER, join
 from device_ledger.wire.topics import ACCESS
 
@@ -51,6 +52,16 @@ class Recorder:
     def is_whole(self) -> bool:
         """Whether Kafka has all that was recorded: nothing waits in the spool."""
         return self._spool.size == 0
+
+    async def check(self) -> bool:
+        """Whether Kafka has all that was recorded.
+
+        Raises:
+            NotUpError: some of it waits in the spool.
+        """
+        if not self.is_whole:
+            raise NotUpError(f"{self._spool.size} bytes of access records are not on Kafka")
+        return True
 
     async def record(self, lines: Sequence[bytes]) -> None:
         """Return once these records are durable, on Kafka or in the spool.
@@ -171,13 +182,8 @@ class Recorder:
 async def open_recorder(brokers: str, spool: Spool, metrics: Metrics) -> AsyncIterator[Recorder]:
     """The recorder of this process. Kafka may be away: what is spooled is sent when it is back."""
     recorder = Recorder(brokers, spool, metrics)
-    tasks = [asyncio.create_task(recorder.flush()), asyncio.create_task(recorder.follow())]
-    try:
+    async with beside(recorder.flush(), recorder.follow()):
         yield recorder
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _send(producer: AIOKafkaProducer, value: bytes) -> None:

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from api.access import note_refused
 from api.errors import INVALID_DEVICE_ID, TRY_AGAIN, Refusal, refusal_of_status, response_to
@@ -39,7 +41,8 @@ async def on_refusal(request: Request, error: Exception) -> Response:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """Exception handler of what the framework refuses: unknown paths, methods, sizes."""
     found = cast("HTTPException", error)
-    return await refused(request, refusal_of_status(found.status_code, found.headers))
+    headers = {"Allow": _allowed(request)} if found.status_code == 405 else found.headers
+    return await refused(request, refusal_of_status(found.status_code, headers))
 
 
 async def on_unavailable(request: Request, error: Exception) -> Response:
@@ -54,6 +57,18 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
     first = cast("RequestValidationError", error).errors()[0]
     refusal = Refusal(400, "bad-input", _message(first), field=_field(first))
     return await refused(request, refusal)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of the address: the framework names those of the first route alone."""
+    path = request.scope["path"]
+    contexts = iter_route_contexts(request.app.routes)
+    fitting = [one for one in contexts if _matches(one.original_route, path)]
+    return ", ".join(sorted({method for one in fitting for method in one.methods or ()}))
+
+
+def _matches(route: object, path: str) -> bool:
+    return isinstance(route, Route) and route.path_regex.match(path) is not None
 
 
 def _field(problem: Mapping[str, Any]) -> str | None:

@@ -21,6 +21,7 @@ from typing import Final
 
 import uuid_utils
 
+from device_ledger.durable import sync
 from device_ledger.ledger.stores import StoreRefusedError
 
 _log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ class Spool:
         descriptor = os.open(segment, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._open = (segment, descriptor)
         self._segments[segment] = 0
-        _sync(self._own)
+        sync(self._own)
         return self._open
 
     def _give_up(self) -> None:
@@ -238,12 +239,4 @@ def _locked(folder: Path) -> int:
 
 def _make(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sync(folder.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder.parent)

@@ -1,13 +1,18 @@
-"""Event stores of many links, written by the ledger's own recorder."""
+"""Event stores of many links, written by the ledger's own recorder, or multiplied from such."""
 
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
+from hashlib import blake2b
+from pathlib import Path
 from typing import Final
 
 import psycopg
 
 from bench.links import new_link
+from bench.loading import FAST
 from device_ledger.domain.claim import Claim, ClaimTaken
 from device_ledger.domain.customer.state import Customer
 from device_ledger.ledger.ledger import EventStore, utc_now
@@ -20,6 +25,8 @@ FACTS: Final = 4
 """Of a link of a new device to a new customer: registered, linked, and two claims."""
 TOGETHER: Final = 2_500
 """Links in one transaction."""
+MULTIPLIED: Final = 10_000
+"""Links that others are multiplied from."""
 _TABLES: Final = (
     "device_ledger_events, device_ledger_snapshots, receipts, partition_heads, ledger_identity"
 )
@@ -44,6 +51,60 @@ def fill(settings: Settings, count: int) -> None:
             events.store.append(Unit({}, facts, places))
     finally:
         events.close()
+
+
+def multiply(settings: Settings, count: int) -> None:
+    """Make an event store at least as large as one of so many links, and at most twice as large.
+
+    The first links are written by the recorder. Whatever is beyond them is a copy of their rows
+    for other aggregates, without content: as many rows, in the same indexes, for commands about
+    customers of their own. So a million links took a minute on SQLite instead of twelve. Whoever
+    is interrupted begins again.
+    """
+    if count <= _stored(settings) <= 2 * count:
+        return
+    _remove(settings)
+    fill(settings, MULTIPLIED)
+    if url := settings.event_store_url.get_secret_value():
+        _copy_in_postgres(url, count // MULTIPLIED - 1)
+    else:
+        _copy_in_sqlite(settings.home / "ledger" / "events.db", count // MULTIPLIED - 1)
+
+
+def _copy_in_sqlite(file: Path, copies: int) -> None:
+    def another(originator: str, number: int) -> str:
+        return blake2b(f"{originator}{number}".encode(), digest_size=16).hexdigest()
+
+    new = file.with_suffix(".new")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copyfile(file, new)
+    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        connection.create_function("another", 2, another, deterministic=True)
+        for pragma in FAST:
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(
+            "WITH RECURSIVE copy(number) AS"
+            " (SELECT 1 WHERE ?1 > 0 UNION ALL SELECT number + 1 FROM copy WHERE number < ?1)"
+            " INSERT INTO stored_events (originator_id, originator_version, topic, state)"
+            " SELECT another(originator_id, number) AS originator, originator_version, topic, x''"
+            " FROM copy, stored_events ORDER BY originator, originator_version",
+            (copies,),
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+    new.replace(file)
+
+
+def _copy_in_postgres(url: str, copies: int) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET work_mem = '1GB'")
+        connection.execute(
+            "INSERT INTO device_ledger_events (originator_id, originator_version, topic, state)"
+            " SELECT md5(originator_id::text || number)::uuid, originator_version, topic, ''"
+            " FROM generate_series(1, %s) AS number, device_ledger_events ORDER BY 1, 2",
+            (copies,),
+        )
+        connection.execute("VACUUM ANALYZE device_ledger_events")
 
 
 def _stored(settings: Settings) -> int:

@@ -15,13 +15,14 @@ from device_ledger.settings import Settings
 from projections.model import Folded
 from projections.store import open_store
 
-_FAST: tuple[str, ...] = (
+FAST: tuple[str, ...] = (
     "journal_mode = OFF",
     "synchronous = OFF",
     "cache_size = -1500000",
     "temp_store = FILE",
     "threads = 2",
 )
+"""Pragmas to make a SQLite file with that nobody reads yet, and that a crash may spoil."""
 _LATER_SQLITE = (
     "SELECT type, name, sql FROM sqlite_master"
     " WHERE tbl_name = ? AND sql IS NOT NULL AND type IN ('index', 'trigger')"
@@ -54,7 +55,7 @@ def load(settings: Settings, model: Folded, rows: Rows) -> None:
 def _into_sqlite(file: Path, model: Folded, rows: Rows) -> None:
     places = ", ".join("?" * len(model.columns))
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        for pragma in _FAST:
+        for pragma in FAST:
             connection.execute(f"PRAGMA {pragma}")
         later = connection.execute(_LATER_SQLITE, (model.table,)).fetchall()
         for kind, name, _ in later:

@@ -33,8 +33,6 @@ ROUNDS: Final = 5
 ROUNDS_FULL: Final = 9
 SECONDS: Final = 4.0
 NODES: Final = (1, 2, 3)
-TURNS: Final = 2 + len(NODES) * ROUNDS
-TURNS_FULL: Final = 2 + len(NODES) * ROUNDS_FULL
 RECORDS: Final = 'device_ledger_access_records_total{place="kafka"} '
 
 Begin = Callable[[str], None]
@@ -95,8 +93,6 @@ class Measured:
 
 def measure(begin: Begin, step: Step, full: bool) -> list[Row]:
     """Lookups a second, CPU time of each, and the 99th percentile, of one, two and three nodes.
-
-    ``step`` is called ``TURNS`` (``TURNS_FULL``) times.
 
     Raises:
         ChildEnded: a process could not start.

@@ -29,13 +29,13 @@ LOOKUPS: Final = 50_000
 FEW: Final = 50
 MANY: Final = 1_000
 PAGE: Final = 20
-LOOKUP: Final = Question("lookup", 16, 4)
-LIST: Final = Question(f"user's list of {FEW}", 8, 3)
+LOOKUP: Final = Question("lookup", 64, 4)
+LIST: Final = Question(f"user's list of {FEW}", 64, 3)
 LONG_LIST: Final = Question(f"user's list of {MANY:,}, half of them ended", 2, 5)
 LONG_LIST_SECONDS_OF_PEERS: Final = 20
 """A peer may answer less than once a second."""
-CUSTOMER_PAGE: Final = Question(f"page of {FEW} of a customer's {MANY // 2} links", 8, 3)
-BANK_LIST: Final = Question(f"bank's list of {PAGE}", 8, 3)
+CUSTOMER_PAGE: Final = Question(f"page of {FEW} of a customer's {MANY // 2} links", 64, 3)
+BANK_LIST: Final = Question(f"bank's list of {PAGE}", 64, 3)
 
 
 def measure(begin: Begin, step: Step, full: bool) -> list[Row]:

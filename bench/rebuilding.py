@@ -1,4 +1,4 @@
-"""``python -m bench.rebuilding HOME BROKERS PROCESSES``: one rebuild of the lookup.
+"""``python -m bench.rebuilding HOME BROKERS``: one rebuild of the lookup.
 
 A process of its own, as ``device-ledger rebuild`` is; the store is the environment's. Prints JSON:
 wall and CPU seconds from the call until the new generation is live, and the linked devices in it.

@@ -24,7 +24,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from bench import links as commands
-from bench.ledgers import fill
+from bench.ledgers import multiply
 from bench.loading import load
 from bench.plot import write_plot
 from bench.populations import (
@@ -59,7 +59,7 @@ PAGE: Final = 20
 DRAWN: Final = 1_000
 """Devices that are asked for: the same number at each size, so that as much is warm."""
 COMMANDS: Final = 500
-PLOT: Final = Path(__file__).parents[1] / "docs" / "cost-by-size.svg"
+PLOT: Final = Path(__file__).parents[1] / "docs" / "sizes.svg"
 _SERVER: Final = "-c max_connections=50 -c shared_buffers=512MB -c max_wal_size=4GB"
 
 Store = Literal["SQLite", "PostgreSQL"]
@@ -144,7 +144,7 @@ class Table:
 def measure(begin: Callable[[str], None], step: Callable[[], None], full: bool) -> list[Row]:
     """Make what isn't there, measure in turns, and draw the plot of cost against size.
 
-    ``step`` is called after each population made and each round: see ``turns``.
+    ``step`` is called after each population made and each round.
     """
     sizes = SIZES if full else QUICK
     table = Table()
@@ -161,11 +161,6 @@ def measure(begin: Callable[[str], None], step: Callable[[], None], full: bool) 
             _measure_commands(these, table, step)
     write_plot(PLOT, "CPU time against size", "links", "µs each", table.lines())
     return table.compared()
-
-
-def turns(full: bool) -> int:
-    """How often ``measure`` calls ``step``."""
-    return 2 * len(SIZES if full else QUICK) + 2 * 2 * ROUNDS
 
 
 @contextmanager
@@ -199,7 +194,7 @@ def _populate(at: Population) -> None:
     for model in (LOOKUP, LINKS):
         if store.live(model) is None:
             load(at.settings, model, Rows(model, linked(at.size)))
-    fill(at.settings, at.size)
+    multiply(at.settings, at.size)
 
 
 async def _measure_queries(

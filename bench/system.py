@@ -50,6 +50,11 @@ class System:
             for name in PARTS
         }
 
+    @property
+    def brokers(self) -> str:
+        """``host:port`` of Kafka."""
+        return self._settings.brokers
+
     def cpu_seconds(self, part: str) -> float:
         """CPU time that one of ``PARTS`` has used so far."""
         return cpu_seconds(self._processes[part])

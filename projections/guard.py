@@ -29,10 +29,14 @@ class KafkaRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A record that is no event of ours, or one that can't be applied, and why."""
+    """A record that is no event of ours, or one that can't be applied, and why.
+
+    ``unfit``: it was read, and a read model couldn't apply it; another one may.
+    """
 
     raw: KafkaRecord
     reason: str
+    unfit: bool = False
 
 
 Parse = Callable[[KafkaRecord], Record | Malformed]

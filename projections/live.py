@@ -3,15 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Protocol, TypeVar
 
+from projections.dead_letters import DeadLetters
 from projections.guard import HistoryChangedError, KafkaRecord, Standing
 from projections.model import ReadModel
 from projections.projector import Projector
 from projections.rebuild import rebuild
 from projections.store import Generation, GenerationGoneError, Store, StoreInUseError
 from projections.threads import finish_in_thread
-from projections.topic import KAFKA_ERRORS, DeadLetters, Topic
+from projections.topic import KAFKA_ERRORS, Topic
 
 T = TypeVar("T")
 
@@ -45,15 +47,25 @@ class Live(Protocol):
 
 
 class LiveProjector:
-    """A read model's live generation, whichever that is at the moment."""
+    """A read model's live generation, whichever that is at the moment.
+
+    Those that share ``turns`` read their topics in bulk one after the other: each holds tens of
+    megabytes meanwhile.
+    """
 
     def __init__(
-        self, model: ReadModel, store: Store, topic: Topic, dead_letters: DeadLetters
+        self,
+        model: ReadModel,
+        store: Store,
+        topic: Topic,
+        dead_letters: DeadLetters,
+        turns: asyncio.Semaphore | None = None,
     ) -> None:
         self.model = model
         self._store = store
         self._topic = topic
         self._dead_letters = dead_letters
+        self._turns = turns or nullcontext()
         self._lock = asyncio.Lock()
         self._generation: Generation | None = None
         self._seen: dict[int, Standing] = {}
@@ -71,7 +83,8 @@ class LiveProjector:
 
         Raises: as `apply`.
         """
-        await self._stubbornly(lambda projector: projector.catch_up(partitions))
+        async with self._turns:
+            await self._stubbornly(lambda projector: projector.catch_up(partitions))
 
     async def standings(self) -> dict[int, Standing]:
         """Where the read model stands, by partition."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from device_ledger.wire.events import PublicEvent
 from device_ledger.wire.topics import EVENTS
@@ -44,6 +45,16 @@ class ReadModel:
         """The column that tells rows apart."""
         return self.columns[0]
 
+    def fits(self, row: Any) -> bool:
+        """Whether every database can take a row: each value is of its column's type, texts have no
+        NUL, numbers 64 bits."""
+        return all(map(_fits, row, self._types))
+
+    @cached_property
+    def _types(self) -> tuple[tuple[type[Any], ...], ...]:
+        hints = get_type_hints(self.row)
+        return tuple(get_args(hints[name]) or (hints[name],) for name in self.columns)
+
     def schema(self, engine: str) -> str:
         """The SQL that makes the tables on ``sqlite`` or ``postgresql``."""
         parts = [self.folder / "schema.sql", self.folder / f"schema.{engine}.sql"]
@@ -52,6 +63,14 @@ class ReadModel:
     def fingerprint(self, engine: str) -> str:
         """Eight hex digits that change with the tables: a generation of others is of no use."""
         return sha256(self.schema(engine).encode()).hexdigest()[:8]
+
+
+def _fits(value: Any, types: tuple[type[Any], ...]) -> bool:
+    if type(value) not in types:
+        return False
+    if isinstance(value, str):
+        return "\0" not in value
+    return not isinstance(value, int) or value.bit_length() < 64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,11 @@ from projections.trail.apply import ACCESS, AUDIT
 
 MODELS: tuple[ReadModel, ...] = (LOOKUP, DEVICES, LINKS, AUDIT, ACCESS, ALERTS)
 
-UNHURRIED = (AUDIT, ACCESS)
-"""The large ones, which nobody waits for as for a lookup: they hold up no other."""
+HURRIED = LOOKUP
+"""What a merchant waits for at the counter: no other read model holds it up."""
+
+LARGE = (LINKS, AUDIT, ACCESS)
+"""What takes long to read in bulk: those take turns."""
 
 TOPICS = tuple(dict.fromkeys(model.topic for model in MODELS))
 """The topics that they are made from."""

@@ -5,7 +5,7 @@ Any number of workers write, each its own partitions: position rows are locked w
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import psycopg
@@ -25,7 +25,6 @@ _SETUP = f"""
 SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}'));
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 CREATE TABLE IF NOT EXISTS {SCHEMA}.pointers (model TEXT PRIMARY KEY, generation TEXT NOT NULL);
-CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public;
 """
 
 _POSITIONS = """
@@ -250,7 +249,12 @@ class PostgresStore:
                 raise StoreInUseError(f"{model.name} is being rebuilt already")
             with connection.transaction():
                 connection.execute(_SETUP)
-            yield
+            try:
+                yield
+            finally:
+                # By itself the server takes it back some time after the connection has ended.
+                with suppress(psycopg.Error):
+                    connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", (key,))
 
     def writing(self) -> nullcontext[None]:
         """Nothing to hold: workers may be many."""

@@ -9,14 +9,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from device_ledger.wire.codec import Record
+from device_ledger.wire.fields import FIELD_NAMES
 from projections.catching_up import CatchUp, Report
+from projections.dead_letters import DeadLetters
 from projections.guard import KafkaRecord, Malformed, Sifted, Standing, sift
 from projections.model import Appended, Folded, ReadModel
 from projections.store import Generation, Transaction
 from projections.threads import finish_in_thread
-from projections.topic import DeadLetters, Topic
+from projections.topic import Topic
 
-_UNFIT = (KeyError, TypeError, ValueError, AttributeError)
+UNFIT = (KeyError, TypeError, ValueError, AttributeError)
 """What `apply` raises on an event whose data are not as they should be."""
 
 
@@ -47,6 +49,8 @@ class Projector:
         self._topic = topic
         self._dead_letters = dead_letters
         self._parked: dict[tuple[int, int], Malformed] = {}
+        self._unfit: list[Malformed] = []
+        self._checks = False
 
     async def apply(self, batch: Sequence[KafkaRecord]) -> None:
         """Let a stream's records take effect, in whatever order and as often as they come.
@@ -89,10 +93,16 @@ class Projector:
             try:
                 written = await finish_in_thread(self._transact, batch, trusted, holes)
             except _ParkFirstError as needed:
-                await self._dead_letters.park(self._model.name, needed.letters)
+                await self._dead_letters.park(self._model, needed.letters)
                 self._parked |= {(x.raw.partition, x.raw.offset): x for x in needed.letters}
+            except Exception:
+                # What the database can't take stops all: find whose it is, where it was that.
+                if self._checks:
+                    raise
+                self._checks = True
             else:
                 self._parked.clear()
+                self._checks = False
                 return written
 
     def _transact(
@@ -111,6 +121,7 @@ class Projector:
                 wanted=self._is_wanted,
             )
             self._hold_back(sifted.malformed)
+            self._unfit.clear()
             self._change(transaction, sifted.records)
             moved = {p: at for p, at in sifted.standings.items() if at != before[p]}
             if moved:
@@ -123,7 +134,7 @@ class Projector:
             return True
         try:
             return self._model.key_of(record.event) is not None
-        except _UNFIT:
+        except UNFIT:
             return True
 
     def _hold_back(self, malformed: Sequence[Malformed]) -> None:
@@ -152,9 +163,13 @@ class Projector:
         rows: list[Any] = []
         for raw, record in records:
             try:
-                rows += model.rows_of(raw, record.event)
-            except _UNFIT as error:
+                made = model.rows_of(raw, record.event)
+                self._check(made)
+            except UNFIT as error:
                 self._give_up(raw, error)
+            else:
+                rows += made
+        self._park_unfit()
         if rows:
             transaction.append(rows)
 
@@ -172,6 +187,7 @@ class Projector:
             row = after[key] if key in after else before.get(key)
             after[key] = self._apply_one(model, row, raw, record)
             partition_of[key] = record.partition
+        self._park_unfit()
         changed = sorted(key for key in after if after[key] != before.get(key))
         transaction.save([after[key] for key in changed if after[key] is not None])
         transaction.remove([key for key in changed if after[key] is None])
@@ -186,7 +202,8 @@ class Projector:
         for raw, record in records:
             try:
                 key = model.key_of(record.event)
-            except _UNFIT as error:
+                hash(key)
+            except UNFIT as error:
                 self._give_up(raw, error)
                 continue
             if key is not None:
@@ -195,14 +212,25 @@ class Projector:
 
     def _apply_one(self, model: Folded, row: Any, raw: KafkaRecord, record: Record) -> Any:
         try:
-            return model.apply(row, record.event)
-        except _UNFIT as error:
+            after = model.apply(row, record.event)
+            self._check([] if after is None else [after])
+        except UNFIT as error:
             self._give_up(raw, error)
             return row
+        return after
+
+    def _check(self, rows: Sequence[Any]) -> None:
+        """Refuse rows that not every database can take, once one has refused something."""
+        if self._checks and not all(map(self._model.fits, rows)):
+            raise ValueError
 
     def _give_up(self, raw: KafkaRecord, error: Exception) -> None:
         if not self._is_parked(raw):
-            raise _ParkFirstError([_unfit(raw, error)]) from None
+            self._unfit.append(_unfit(raw, error))
+
+    def _park_unfit(self) -> None:
+        if self._unfit:
+            raise _ParkFirstError(self._unfit.copy())
 
 
 def _deltas(column: str, changes: Sequence[tuple[int, Any, Any]]) -> dict[tuple[str, int], int]:
@@ -216,6 +244,7 @@ def _deltas(column: str, changes: Sequence[tuple[int, Any, Any]]) -> dict[tuple[
 
 
 def _unfit(raw: KafkaRecord, error: Exception) -> Malformed:
-    # A KeyError names a field; other messages may quote values.
-    detail = f" {error}" if isinstance(error, KeyError) else ""
-    return Malformed(raw, f"can't be applied: {type(error).__name__}{detail}")
+    # A field's name may be told; whatever else a message has may be somebody's value.
+    name = error.args[0] if isinstance(error, KeyError) and error.args else ""
+    detail = f" {name!r}" if name in FIELD_NAMES else ""
+    return Malformed(raw, f"can't be applied: {type(error).__name__}{detail}", unfit=True)

@@ -69,6 +69,6 @@ async def position_of(models: ReadModels, model: str) -> Position:
     return (await models.read(model)).position
 
 
-def covers(shown: Position, asked: Position) -> bool:
+def covers(shown: Mapping[int, int], asked: Mapping[int, int]) -> bool:
     """Whether a position is reached, in every partition."""
     return all(shown.get(partition, 0) >= last_id for partition, last_id in asked.items())

@@ -9,12 +9,13 @@ from contextlib import ExitStack, closing
 
 from device_ledger.settings import Settings
 from projections.catching_up import Report
+from projections.dead_letters import DeadLetters
 from projections.guard import BrokenChainError, HistoryChangedError
 from projections.model import ReadModel
 from projections.projector import Projector
 from projections.store import GenerationGoneError, Store, StoreInUseError, open_store
 from projections.threads import finish_in_thread
-from projections.topic import KAFKA_ERRORS, DeadLetters, Topic, TopicMissingError
+from projections.topic import KAFKA_ERRORS, Topic, TopicMissingError
 
 
 class RebuildError(RuntimeError):
@@ -40,8 +41,11 @@ async def rebuild(
     *,
     report: Report | None = None,
     only_if_lost: bool = False,
+    park_again: bool = False,
 ) -> None:
     """Build a generation from the topic's start and make it the live one.
+
+    What can't be taken was parked by the live one before; ``park_again`` tells of it once more.
 
     Raises:
         StoreInUseError: another process is building this read model.
@@ -60,7 +64,7 @@ async def rebuild(
         name = await finish_in_thread(store.create, model, len(partitions))
         generation = await finish_in_thread(store.open, model, name, live=False)
         stack.enter_context(closing(generation))
-        parked_below = await _seen_by_live(model, store)
+        parked_below = {} if park_again else await _seen_by_live(model, store)
         projector = Projector(model, generation, topic, dead_letters, parked_below)
         await projector.catch_up(partitions, report)
         # Once more for what came meanwhile, so that the swap has little left to wait for.

@@ -8,11 +8,12 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
+from projections.dead_letters import DeadLetters, letter_of
 from projections.guard import Malformed, Standing
 from projections.live import LiveProjector
 from projections.model import ReadModel
 from projections.store import Store
-from projections.topic import KAFKA_ERRORS, DeadLetters, Reading, Topic, TopicMissingError
+from projections.topic import KAFKA_ERRORS, Reading, Topic, TopicMissingError
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +40,11 @@ class PassedBy(DeadLetters):
     def __init__(self) -> None:
         super().__init__("")
 
-    async def park(self, reader: str, letters: Sequence[Malformed]) -> None:
+    async def park(self, model: ReadModel, found: Sequence[Malformed]) -> None:
         """Tell where they lie."""
-        for letter in letters:
-            raw = letter.raw
-            log.error("%s passes %d/%d by: %s", reader, raw.partition, raw.offset, letter.reason)
+        for one in found:
+            letter = letter_of(model, one)
+            log.error("%s passes %s by: %s", model.name, letter.place, letter.reason)
 
 
 class Replica:
@@ -67,7 +68,12 @@ class Replica:
     @property
     def is_current(self) -> bool:
         """Whether it has lately shown all that was on the topic a comparison before."""
-        return self.reached.is_set() and time.monotonic() - self._current_at < CURRENT_SECONDS
+        return self.reached.is_set() and self.seconds_old < CURRENT_SECONDS
+
+    @property
+    def seconds_old(self) -> float:
+        """How long ago it last had all that was on the topic a comparison before."""
+        return time.monotonic() - self._current_at
 
     async def run(self) -> None:
         """Follow the topic until cancelled; what is away is waited for.

@@ -4,7 +4,6 @@ One process writes the live generations; any number read them, without waiting (
 """
 
 import fcntl
-import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from device_ledger.durable import write_whole
 from projections.guard import Standing
 from projections.model import ReadModel
 from projections.store import Generation, GenerationGoneError, StoreInUseError
@@ -214,12 +214,7 @@ class SqliteStore:
         if generation is None:
             pointer.unlink(missing_ok=True)
             return
-        draft = pointer.with_suffix(".new")
-        with draft.open("w") as file:
-            file.write(generation)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(pointer)
+        write_whole(pointer, generation.encode())
 
     def remove_others(self, model: ReadModel) -> None:
         """Remove what interrupted rebuilds left: all generations but the one pointed to."""

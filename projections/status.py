@@ -1,18 +1,19 @@
 """How the read models do: who keeps which partitions, where they stand, what is behind."""
 
 from dataclasses import dataclass
-from typing import Any
-
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from datetime import UTC, datetime
+from typing import Final
 
 from device_ledger.settings import Settings
-from device_ledger.wire.topics import DEAD_LETTERS
+from device_ledger.wire.dead_letters import Open
+from projections.dead_letters import DeadLetters
+from projections.group import Held, ask_group, taken
 from projections.model import ReadModel
 from projections.models import MODELS, TOPICS
 from projections.store import GenerationGoneError, Store, open_store
-from projections.topic import GROUP, KAFKA_ERRORS, Topic, TopicMissingError
+from projections.topic import KAFKA_ERRORS, Topic, TopicMissingError
+
+LETTERS_MAX: Final = 100
 
 
 class UnreachableError(RuntimeError):
@@ -30,25 +31,35 @@ class ModelStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class LetterStatus:
+    """A record that was not taken: where it lies, by which read model (``*``: by any), and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    read_model: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """The records of each topic by partition, each worker's partitions by topic, the models."""
+    """The records of each topic by partition, each worker's partitions by topic, the models.
+
+    ``dead_letters`` counts those that are open; ``letters`` has the first hundred of them.
+    """
 
     records: dict[str, dict[int, int]]
     dead_letters: int
-    workers: dict[str, dict[str, list[int]]]
+    letters: list[LetterStatus]
+    workers: Held
     models: list[ModelStatus]
 
     @property
     def healthy(self) -> bool:
         """Whether each partition has a worker, and each read model is built."""
-        kept = {
-            (topic, partition)
-            for held in self.workers.values()
-            for topic, partitions in held.items()
-            for partition in partitions
-        }
         there = {(topic, p) for topic, partitions in self.records.items() for p in partitions}
-        return kept == there and all(model.built for model in self.models)
+        return taken(self.workers) == there and all(model.built for model in self.models)
 
 
 async def look(settings: Settings) -> Status:
@@ -60,9 +71,8 @@ async def look(settings: Settings) -> Status:
     store = open_store(settings)
     try:
         bounds = {name: await _bounds(Topic(settings.brokers, name)) for name in TOPICS}
-        async with Topic(settings.brokers, DEAD_LETTERS).reading() as reading:
-            [(first, end)] = (await reading.bounds([0])).values()
-        workers = await _workers(settings.brokers)
+        letters = list(map(told, await DeadLetters(settings.brokers).read()))
+        workers = (await ask_group(settings.brokers)).workers
     except TopicMissingError as error:
         raise UnreachableError(str(error)) from error
     except KAFKA_ERRORS as error:
@@ -75,7 +85,14 @@ async def look(settings: Settings) -> Status:
         topic: {partition: end - begin for partition, (begin, end) in found.items()}
         for topic, found in bounds.items()
     }
-    return Status(records, end - first, workers, models)
+    return Status(records, len(letters), letters[:LETTERS_MAX], workers, models)
+
+
+def told(one: Open) -> LetterStatus:
+    """What is shown of a letter; never what its record holds."""
+    place = one.letter.place
+    at = datetime.fromtimestamp(one.at / 1000, UTC).isoformat(timespec="seconds")
+    return LetterStatus(*place, one.letter.read_model, one.letter.reason, at.replace("+00:00", "Z"))
 
 
 async def _bounds(topic: Topic) -> dict[int, tuple[int, int]]:
@@ -99,33 +116,3 @@ def _model(store: Store, model: ReadModel, bounds: dict[int, tuple[int, int]]) -
             position = {p: at.last_id for p, at in standings.items()}
             return ModelStatus(model.name, True, position, behind)
     return ModelStatus(model.name, False, {}, {})
-
-
-async def _workers(bootstrap_servers: str) -> dict[str, dict[str, list[int]]]:
-    """The partitions of each worker of the group by topic, by its name."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    try:
-        await admin.start()
-        [response] = await admin.describe_consumer_groups([GROUP])
-    except GroupCoordinatorNotAvailableError:
-        # A cluster that never had a group.
-        return {}
-    finally:
-        await admin.close()
-    [group] = response.to_object()["groups"]
-    return {_name(member): _partitions(member["member_assignment"]) for member in group["members"]}
-
-
-def _name(member: dict[str, Any]) -> str:
-    # The broker makes a static member's ID of its name and a UUID.
-    return str(member.get("group_instance_id") or member["member_id"].rsplit("-", 5)[0])
-
-
-def _partitions(assignment: bytes) -> dict[str, list[int]]:
-    if not assignment:
-        return {}
-    held = sorted(ConsumerProtocolMemberAssignment.decode(assignment).partitions())
-    return {
-        topic: [at.partition for at in held if at.topic == topic]
-        for topic in sorted({at.topic for at in held})
-    }

@@ -1,21 +1,25 @@
-"""Reading the events topic itself, past any consumer group, and parking what can't be read."""
+"""Reading a topic itself, past any consumer group."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
-from projections.guard import KafkaRecord, Malformed
+from device_ledger.wire.topics import EVENTS
+from projections.guard import KafkaRecord
+from projections.memory import give_back
 
 GROUP = "device-ledger-read-models"
 """The consumer group of all workers that keep read models."""
 
-BULK_RECORDS = 20_000
+BULK_RECORDS = 5_000
+
+_AHEAD_BYTES = 8 << 20
+"""Most that a consumer reads ahead: two batches and more."""
 
 
 class TopicMissingError(RuntimeError):
@@ -35,11 +39,15 @@ def _consumed(found: Any) -> KafkaRecord:
 
 
 class Reading:
-    """Partitions of the topic, read one record after the other from wherever one asks."""
+    """Partitions of the topic, read one record after the other from wherever one asks.
+
+    ``records`` counts what `batches` gave.
+    """
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
         self._consumer = consumer
         self._topic = topic
+        self.records = 0
 
     async def bounds(self, partitions: Collection[int]) -> dict[int, tuple[int, int]]:
         """For each partition its first offset and the one that the next record will get."""
@@ -70,6 +78,7 @@ class Reading:
                 *wanted, timeout_ms=1_000, max_records=BULK_RECORDS
             )
             if found:
+                self.records += sum(map(len, found.values()))
                 yield {at.partition: list(map(_consumed, found[at])) for at in found}
             else:
                 # Nothing comes where the topic was made anew under us, and is shorter now.
@@ -133,46 +142,18 @@ class Topic:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            max_partition_fetch_bytes=8 << 20,
-            fetch_max_bytes=64 << 20,
+            fetch_max_bytes=_AHEAD_BYTES,
         )
         try:
             await consumer.start()
             # Stopped before its own task ran once, the consumer raises CancelledError.
             await asyncio.sleep(0)
-            yield Reading(consumer, self._name)
+            reading = Reading(consumer, self._name)
+            yield reading
         finally:
             await consumer.stop()
-
-
-class DeadLetters:
-    """Where records go that can't be applied: as they came, with the reason and where they lay."""
-
-    def __init__(self, bootstrap_servers: str, name: str = DEAD_LETTERS) -> None:
-        self._bootstrap_servers = bootstrap_servers
-        self._name = name
-
-    async def park(self, reader: str, letters: Sequence[Malformed]) -> None:
-        """Send records to the dead letters; returns when the broker has them for good.
-
-        Raises:
-            KafkaError: it has not.
-        """
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers, acks="all", enable_idempotence=True
-        )
-        try:
-            await producer.start()
-            for letter in letters:
-                raw = letter.raw
-                where = f"{raw.partition}/{raw.offset}"
-                told = {"reader": reader, "reason": letter.reason, "coordinates": where}
-                headers = [(f"dead-letter-{name}", text.encode()) for name, text in told.items()]
-                await producer.send_and_wait(
-                    self._name, key=raw.key, value=raw.value, headers=[*raw.headers, *headers]
-                )
-        finally:
-            await producer.stop()
+        if reading.records > BULK_RECORDS:
+            await asyncio.to_thread(give_back)
 
 
 KAFKA_ERRORS: tuple[type[Exception], ...] = (KafkaError, ConnectionError)

@@ -51,6 +51,11 @@ class Unhurried:
         """As `LiveProjector.keep_up`; also false while it is busy."""
         return bool(await self._patiently(lambda: self._projector.keep_up(ends)))
 
+    async def settle(self, within: float) -> None:
+        """Wait for what is under way, so many seconds at most."""
+        if self._running:
+            await asyncio.wait({self._running}, timeout=within)
+
     async def close(self) -> None:
         """Stop what is under way, and close the generation."""
         if self._running:

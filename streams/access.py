@@ -14,4 +14,4 @@ def add_access(app: faust.App, records: TopicT, projector: Live) -> None:
 
     @app.agent(records, name="access")
     async def access(stream: StreamT[Any]) -> None:
-        await feed(stream, projector, within=UNHURRIED)
+        await feed(stream, projector, pace=UNHURRIED)

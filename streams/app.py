@@ -22,6 +22,9 @@ from streams.lookup import add_lookup
 SESSION_SECONDS = 8.0
 """After so long without a heartbeat a worker's partitions go to the others."""
 
+METADATA_SECONDS = 5.0
+"""After so long a worker looks again which partitions there are."""
+
 
 def create_app(
     bootstrap_servers: str, name: str, data: Path, projectors: Mapping[str, Live]
@@ -44,6 +47,8 @@ def create_app(
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=SESSION_SECONDS / 4,
         broker_commit_interval=1.0,
+        # A topic that was made anew is asked for by nobody else once the group has lost it.
+        consumer_metadata_max_age_ms=int(METADATA_SECONDS * 1_000),
         # A worker leaves as it came: what is not acknowledged is read again.
         stream_wait_empty=False,
     )

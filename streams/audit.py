@@ -14,4 +14,4 @@ def add_audit(app: faust.App, events: TopicT, projector: Live) -> None:
 
     @app.agent(events, name="audit")
     async def audit(stream: StreamT[Any]) -> None:
-        await feed(stream, projector, within=UNHURRIED)
+        await feed(stream, projector, pace=UNHURRIED)

@@ -6,7 +6,7 @@ import faust
 from faust.types import StreamT, TopicT
 
 from projections.live import Live
-from streams.feed import feed
+from streams.feed import LISTS, feed
 
 
 def add_links(app: faust.App, events: TopicT, projector: Live) -> None:
@@ -14,4 +14,4 @@ def add_links(app: faust.App, events: TopicT, projector: Live) -> None:
 
     @app.agent(events, name="links")
     async def links(stream: StreamT[Any]) -> None:
-        await feed(stream, projector)
+        await feed(stream, projector, pace=LISTS)

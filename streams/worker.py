@@ -11,13 +11,15 @@ from faust.transport.consumer import Consumer
 from faust.types import TP
 
 from device_ledger.settings import Settings
+from projections.dead_letters import DeadLetters
+from projections.group import ask_group, taken
 from projections.guard import BrokenChainError
 from projections.live import Live, LiveProjector
-from projections.models import MODELS, TOPICS, UNHURRIED
+from projections.models import HURRIED, LARGE, MODELS, TOPICS
 from projections.store import StoreInUseError, open_store
-from projections.topic import KAFKA_ERRORS, DeadLetters, Reading, Topic, TopicMissingError
+from projections.topic import KAFKA_ERRORS, Reading, Topic, TopicMissingError
 from projections.unhurried import Unhurried
-from streams.app import create_app
+from streams.app import METADATA_SECONDS, create_app
 
 EXPECTED = (StoreInUseError, BrokenChainError, *KAFKA_ERRORS)
 """What ends a worker with one line that says why."""
@@ -27,8 +29,17 @@ STOP_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
+_AT_ONCE = 2
+"""Large read models that read a topic in bulk at a time."""
+
+_BUILT_WITHIN = 10.0
+"""Seconds that a worker waits for the other read models before it says that it is ready."""
+
 _EVERY = 1.0
 """Seconds between two comparisons with the topic's ends."""
+
+_LOOK_EVERY = 2 * METADATA_SECONDS
+"""Seconds between two looks at the group, whose leader has seen new partitions meanwhile."""
 
 
 class Worker:
@@ -40,12 +51,15 @@ class Worker:
         self._brokers = settings.brokers
         self._data = settings.home / "streams"
         letters = DeadLetters(settings.brokers)
+        turns = asyncio.Semaphore(_AT_ONCE)
         self._projectors: dict[str, Live] = {}
         for model in MODELS:
-            live = LiveProjector(model, self._store, self._topics[model.topic], letters)
-            self._projectors[model.name] = Unhurried(live) if model in UNHURRIED else live
+            in_turn = turns if model in LARGE else None
+            live = LiveProjector(model, self._store, self._topics[model.topic], letters, in_turn)
+            self._projectors[model.name] = live if model is HURRIED else Unhurried(live)
         self._app = create_app(settings.brokers, name, self._data, self._projectors)
         self._on_ready = on_ready
+        self._begun = asyncio.Event()
         self._app.on_rebalance_complete.connect(self._begin, weak=False)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -77,13 +91,15 @@ class Worker:
 
     async def _work_until(self, stop: asyncio.Event) -> None:
         keeping = asyncio.create_task(self._keep_up())
+        claiming = asyncio.create_task(self._keep_claiming())
         stopping = asyncio.create_task(stop.wait())
         ending = asyncio.create_task(self._app.wait_until_stopped())
-        tasks: set[asyncio.Task[Any]] = {keeping, stopping, ending}
+        tasks: set[asyncio.Task[Any]] = {keeping, claiming, stopping, ending}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if keeping.done():
-                keeping.result()
+            for task in (keeping, claiming):
+                if task.done():
+                    task.result()
             if not stop.is_set():
                 raise self._app.crash_reason or RuntimeError("the stream ended by itself")
         finally:
@@ -120,7 +136,7 @@ class Worker:
                 )
             )
             await self._commit_standings(assigned)
-        self._on_ready()
+        self._begun.set()
 
     def _assigned(self) -> dict[str, set[int]]:
         """The partitions that the group gave this worker, by topic."""
@@ -179,3 +195,34 @@ class Worker:
         ends = {p: end for p, (_, end) in (await reading.bounds(partitions)).items()}
         readers = self._readers_of(topic)
         return any(await asyncio.gather(*(reader.keep_up(ends) for reader in readers)))
+
+    async def _tell_ready(self) -> None:
+        await self._begun.wait()
+        others = [one for one in self._projectors.values() if isinstance(one, Unhurried)]
+        await asyncio.gather(*(one.settle(_BUILT_WITHIN) for one in others))
+        self._on_ready()
+
+    async def _keep_claiming(self) -> None:
+        """Look for partitions that are nobody's, once the worker is ready."""
+        await self._tell_ready()
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            # Without Kafka, or without a topic, there is nothing to claim.
+            with suppress(TopicMissingError, *KAFKA_ERRORS):
+                await self._claim_what_is_nobodys()
+
+    async def _claim_what_is_nobodys(self) -> None:
+        """Have the group assign anew where it left partitions out.
+
+        A worker that is back within its session gets what it had, unseen. Where a topic was away
+        when that was given out, nobody would have its partitions for ever.
+        """
+        there = {
+            (name, number)
+            for name, topic in self._topics.items()
+            for number in range(await topic.partitions())
+        }
+        group = await ask_group(self._brokers)
+        if group.settled and there - taken(group.workers) and not self._app.rebalancing:
+            log.warning("partitions are nobody's: asking the group to assign them")
+            await self._app.consumer.subscribe(self._topics)

@@ -1,15 +1,21 @@
 """Fixtures for all tests: a real Kafka, a real PostgreSQL, and both stores."""
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.support.docker import docker_answers
 from tests.support.kafka import running_kafka
 from tests.support.postgres import fresh_database, running_postgres
+from tests.support.seed import SEED
+
+NO_BROKER: Final = "1"
+"""A port that the system keeps for what nobody runs any more."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,16 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> AnyStore:
     return AnyStore(request.getfixturevalue("postgres_database"), tmp_path)
 
 
+@pytest.fixture
+def vault_url(any_store: AnyStore, request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of the vault beside that store: a database of its own; empty for SQLite."""
+    if not any_store.url:
+        yield ""
+        return
+    with fresh_database(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest) -> str:
     """Run the test with each store's URL: empty for SQLite, then a PostgreSQL database."""
@@ -59,14 +75,29 @@ def store_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the developer's own settings out of tests."""
+    """Keep the developer's own settings, and a ledger that runs here, out of tests."""
     for name in os.environ:
         if name.startswith("DEVICE_LEDGER_") and name != "DEVICE_LEDGER_TEST_POSTGRES_URL":
             monkeypatch.delenv(name)
+    # A test that names no broker means none; at the default port somebody's `up` may serve.
+    monkeypatch.setenv("DEVICE_LEDGER_BROKER_PORT", NO_BROKER)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Tell of a failure when it comes: a run that is cut off tells nothing at its end."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        sys.stderr.write(f"\n{report.nodeid}\n{report.longreprtext}\n")
+
+
+def pytest_report_header() -> str:
+    """Tell how to choose the same again."""
+    return f"TEST_SEED={SEED}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register our marker."""
+    """Register our marker; have brokers compile as what ends soon does, for a third less CPU."""
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
     config.addinivalue_line(
         "markers", "docker: needs a Docker engine; left out where there is none"
     )

@@ -14,11 +14,13 @@ class Alive(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether it serves; ``degraded`` names parts that it serves without."""
+    """Whether it serves; ``degraded`` names parts that it serves without, ``reasons`` says of each
+    part that is missing why."""
 
     status: str
     degraded: list[str] = []
     down: list[str] = []
+    reasons: dict[str, str] | None = None
 
 
 @router.get("/healthz")
@@ -31,9 +33,14 @@ async def healthz() -> Alive:
 async def readyz(request: Request) -> Response:
     """Tell whether requests can be served now."""
     state = await request.app.state.readiness.state()
-    if state.down:
-        return JSONResponse({"status": "down", "down": state.down, "degraded": state.degraded}, 503)
-    return JSONResponse({"status": "ready", "degraded": state.degraded, "down": []})
+    told = {
+        "status": "down" if state.down else "ready",
+        "degraded": state.degraded,
+        "down": state.down,
+    }
+    if state.reasons:
+        told["reasons"] = state.reasons
+    return JSONResponse(told, 503 if state.down else 200)
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})

@@ -80,11 +80,16 @@ class AskedConsistency(AskedLog):
 
 
 class LogKey(BaseModel):
-    """Whose signature checkpoints of a log bear, as a C2SP verifier key."""
+    """Whose signature checkpoints of a log bear, as a C2SP verifier key, and the checkpoints that
+    handed the log over from older keys."""
 
     log: str = Field(examples=["events"])
     verifierKey: str = Field(  # noqa: N815 - JSON's own name
         examples=["example.org/events+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"]
+    )
+    handOvers: list[str] = Field(  # noqa: N815
+        description="Signed notes, each by both keys, the oldest first: who kept an older key"
+        " follows them."
     )
 
 
@@ -161,7 +166,8 @@ async def read_key(
     if not verifier:
         raise no_checkpoint()
     await note(request, officer, access.LOG_READ, "done", bankId=officer.bank_id)
-    return _json({"log": asked.log, "verifierKey": verifier})
+    hand_overs = await asyncio.to_thread(trees.hand_overs, asked.log)
+    return _json({"log": asked.log, "verifierKey": verifier, "handOvers": hand_overs})
 
 
 @router.get(

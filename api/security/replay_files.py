@@ -6,7 +6,6 @@ n-th process that ran it. All are written whole, so that whoever reads after a c
 truth. IDs are UUIDv7: their order is that of asking.
 """
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,8 @@ from typing import Any, Final, Literal
 
 import orjson
 import uuid_utils
+
+from device_ledger.durable import write_whole
 
 KEPT_MAX: Final = 50
 """Replays that are kept of each bank, and as many of those over all banks."""
@@ -149,16 +150,6 @@ class ReplayFiles:
 def new_id() -> str:
     """The ID of the next replay."""
     return str(uuid_utils.uuid7())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or as it was before, also after a power cut."""
-    writing = path.with_name(f"{path.name}.new")
-    with writing.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    writing.replace(path)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

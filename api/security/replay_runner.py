@@ -22,6 +22,7 @@ from device_ledger.ledger.ledger import utc_now
 from device_ledger.logs import where
 from device_ledger.settings import Settings
 from device_ledger.tether import SUPERVISOR_FD
+from device_ledger.together import beside
 
 _log = logging.getLogger(__name__)
 
@@ -139,13 +140,8 @@ async def open_runner(settings: Settings) -> AsyncIterator[ReplayRunner]:
     """The runner of this process; what it runs at the end goes on at the next start."""
     runner = ReplayRunner(settings)
     runner.take_up()
-    workers = [asyncio.create_task(runner.work()) for _ in range(settings.replays_at_once)]
-    try:
+    async with beside(*(runner.work() for _ in range(settings.replays_at_once))):
         yield runner
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
 
 
 def command_of(replay: Replay) -> list[str]:

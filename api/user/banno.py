@@ -1,6 +1,7 @@
 """The Banno family: a user's device registrations, also for the user's admin."""
 
 import uuid
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import orjson
@@ -142,6 +143,7 @@ async def remove_one(
     return Response(status_code=204)
 
 
+@lru_cache(maxsize=1024)
 def institution_id(bank_id: str) -> str:
     """The bank's ID where that is a UUID, else a UUIDv5 of it."""
     return bank_id.lower() if is_uuid(bank_id) else str(uuid.uuid5(_INSTITUTIONS, bank_id))

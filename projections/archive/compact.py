@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from device_ledger.durable import sync
 from projections.archive.files import (
     ROW_GROUP,
     metadata_of,
     read,
     standing_of,
-    sync_folder,
     write_part,
 )
 from projections.archive.layout import Part, listed, part_at, parts_of, resolved
@@ -121,7 +121,7 @@ def _remove_covered(folder: Path, kept_seconds: float) -> None:
             part.path.unlink()
             changed.add(part.path.parent)
     for inner in changed:
-        sync_folder(inner)
+        sync(inner)
     _remove_empty(folder)
 
 
@@ -131,4 +131,4 @@ def _remove_empty(folder: Path) -> None:
     for inner in empty:
         inner.rmdir()
     if empty:
-        sync_folder(folder)
+        sync(folder)

@@ -10,6 +10,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from device_ledger.durable import DRAFT, sync, write_whole
 from projections.archive.layout import ArchiveBrokenError, Part
 from projections.archive.rows import SCHEMA
 from projections.guard import Standing
@@ -17,7 +18,6 @@ from projections.guard import Standing
 ROW_GROUP = 50_000
 """Lines that are compressed together, and skipped together where their times are not asked for."""
 
-_DRAFT = ".draft"
 _STANDING = b"device-ledger.standing"
 # Values that come again and again; identifiers and bytes of their own are not worth a dictionary.
 _PLAIN = {"offset", "seq", "prev", "ref", "at", "request_id", "raw"}
@@ -27,7 +27,7 @@ _DICTIONARY = [name for name in SCHEMA.names if name not in _PLAIN]
 def write_part(part: Part, tables: Iterable[Any], standing: Standing) -> None:
     """Write a file and move it to its place; ``standing`` is the guard's at its last offset."""
     make_folder(part.path.parent)
-    draft = part.path.with_name(f".{part.path.name}{_DRAFT}")
+    draft = part.path.with_name(f".{part.path.name}{DRAFT}")
     told = [standing.last_id, standing.last_offset, standing.source]
     schema = SCHEMA.with_metadata({_STANDING: orjson.dumps(told)})
     with draft.open("wb") as file:
@@ -44,7 +44,7 @@ def write_part(part: Part, tables: Iterable[Any], standing: Standing) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(part.path)
-    sync_folder(part.path.parent)
+    sync(part.path.parent)
 
 
 def standing_of(part: Part) -> Standing:
@@ -100,15 +100,9 @@ def read(part: Part) -> Iterator[pq.ParquetFile]:
         ) from None
 
 
-def write_whole(path: Path, content: object) -> None:
+def write_json(path: Path, content: object) -> None:
     """Replace a file by one that holds this as JSON, at once for all readers."""
-    draft = path.with_name(f".{path.name}{_DRAFT}")
-    with draft.open("wb") as file:
-        file.write(orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)
+    write_whole(path, orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS))
 
 
 def make_folder(folder: Path) -> None:
@@ -116,19 +110,10 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """See to it that the folder's names outlive a power cut."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        sync(folder.parent)
 
 
 def remove_drafts(folder: Path) -> None:
     """Remove what an interrupted writer left below a log's folder."""
-    for draft in folder.glob(f"day=*/.*{_DRAFT}"):
+    for draft in folder.glob(f"day=*/.*{DRAFT}"):
         draft.unlink(missing_ok=True)

@@ -16,14 +16,14 @@ from typing import Any
 
 import orjson
 
+from device_ledger.durable import sync
 from device_ledger.wire.trail import ACCESS_LOG
 from projections.archive.files import (
     make_folder,
     remove_drafts,
     standing_of,
-    sync_folder,
+    write_json,
     write_part,
-    write_whole,
 )
 from projections.archive.layout import LOGS, ArchiveBrokenError, listed, part_at, parts_of
 from projections.archive.repeats import repeats
@@ -184,7 +184,7 @@ class ArchiveStore:
         folder = self._folder(model)
         self._put_aside(folder)
         make_folder(folder)
-        write_whole(folder / MARK, {"format": FORMAT, "partitions": partitions})
+        write_json(folder / MARK, {"format": FORMAT, "partitions": partitions})
         return _ONLY
 
     def open(self, model: ReadModel, generation: str, *, live: bool) -> Generation:  # noqa: ARG002
@@ -229,7 +229,7 @@ class ArchiveStore:
         # One that was only begun holds nothing to keep.
         if mark_of(folder) is not None or listed(folder):
             folder.rename(folder.with_name(f"{folder.name}.aside-{time.time_ns():x}"))
-            sync_folder(folder.parent)
+            sync(folder.parent)
 
 
 def mark_of(folder: Path) -> dict[str, Any] | None:

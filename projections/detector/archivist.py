@@ -11,9 +11,10 @@ from projections.archive.compact import compact
 from projections.archive.models import ARCHIVES
 from projections.archive.store import ArchiveStore
 from projections.archive.tail import TailBrokenError
+from projections.dead_letters import DeadLetters
 from projections.live import LiveProjector
 from projections.threads import finish_in_thread
-from projections.topic import DeadLetters, Topic
+from projections.topic import Topic
 
 WRITE_SECONDS = 5.0
 """How long a record waits to be archived."""

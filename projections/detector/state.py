@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG
-from projections.archive.files import write_whole
+from projections.archive.files import write_json
 
 FILE = "detector.json"
 
@@ -30,7 +30,7 @@ class State:
 
     def save(self, archive: Path) -> None:
         """Write it, whole or not at all."""
-        write_whole(archive / FILE, asdict(self))
+        write_json(archive / FILE, asdict(self))
 
 
 def load_state(archive: Path) -> State | None:

@@ -61,6 +61,7 @@ KINDS: Final[dict[str, Kind]] = {
     events.DEVICE_LOGIN_SEEN: LOGON,
     events.DEVICE_DEACTIVATED: _DEACTIVATE,
     events.DEVICE_ERASED: _DELETE,
+    events.LEDGER_RESTORED: _API_UPDATE,
     access.DEVICE_LOOKED_UP: _API_READ,
     access.DEVICES_LISTED: _API_READ,
     access.REQUEST_REFUSED: _api(0, "Unknown"),

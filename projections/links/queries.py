@@ -11,6 +11,9 @@ Sort = Literal["linked_at", "customer_id"]
 COUNTED = 10_000
 """Matches of a search that are counted; beyond, the total is a minimum."""
 
+_INDEXED_MIN = 3
+"""Letters from which PostgreSQL is asked for what begins so: fewer begin almost everything."""
+
 _COLUMNS = ", ".join(MODEL.columns)
 _TOKENS = "device_token = :device_token OR phrase_token = :phrase_token"
 
@@ -153,11 +156,12 @@ def _read_through(models: ReadModels, text: str) -> tuple[str, dict[str, Any]]:
 async def _containing(models: ReadModels, bank_id: str, text: str) -> _Matching:
     """The condition of a search in a bank's links, so that an index finds what it can."""
     if models.engine == "postgresql":
-        where, values = _in_postgres(text)
+        where, values = _in_postgres(bank_id, text)
         return _Matching(f"bank_id = :bank_id AND ({where})", values)
     if "\n" in text:
         return _Matching(f"+bank_id = :bank_id AND ({_TOKENS})", {}, few=True)
-    match = _match(bank_id, text)
+    quoted = ['"{}"'.format(word.replace('"', '""')) for word in _words(bank_id, text)]
+    match = " AND ".join(quoted) + ("*" if len(text) < GRAM else "")
     through, values = _read_through(models, text)
     if await _are_few(models, match):
         found = "SELECT rowid FROM links_text WHERE links_text MATCH :match"
@@ -169,13 +173,9 @@ async def _containing(models: ReadModels, bank_id: str, text: str) -> _Matching:
     return _Matching(f"bank_id = :bank_id AND ({through})", values, many=True)
 
 
-def _match(bank_id: str, text: str) -> str:
-    """FTS5's expression for the bank's rows that have the grams of a text."""
-    words = [f'"{bank_mark(bank_id)}"']
-    grams = _telling(text) or grams_of(text)[:1]
-    prefix = "*" if len(text) < GRAM else ""
-    words += ['"{}"{}'.format(gram.replace('"', '""'), prefix) for gram in grams]
-    return " AND ".join(words)
+def _words(bank_id: str, text: str) -> list[str]:
+    """What an index has of the bank's rows with a text: a short one only begins the last."""
+    return [bank_mark(bank_id), *(_telling(text) or grams_of(text)[:1])]
 
 
 def _telling(text: str) -> list[str]:
@@ -184,11 +184,20 @@ def _telling(text: str) -> list[str]:
     return list(dict.fromkeys(grams[place] for place in (-1, len(grams) // 2, 0))) if grams else []
 
 
-def _in_postgres(text: str) -> tuple[str, dict[str, Any]]:
+def _in_postgres(bank_id: str, text: str) -> tuple[str, dict[str, Any]]:
     if "\n" in text:
         return _TOKENS, {}
     escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-    return f"search_text LIKE :pattern OR {_TOKENS}", {"pattern": f"%{escaped}%"}
+    through, values = "search_text LIKE :pattern", {"pattern": f"%{escaped}%"}
+    if len(text) >= _INDEXED_MIN:
+        escaped_words = [
+            word.replace("\\", r"\\").replace("'", "''") for word in _words(bank_id, text)
+        ]
+        quoted = " & ".join(f"'{word}'" for word in escaped_words)
+        values["words"] = quoted + (":*" if len(text) < GRAM else "")
+        # The planner knows which words are common: those it rather looks for in the order asked.
+        through = f"words @@ CAST(:words AS tsquery) AND {through}"
+    return f"{through} OR {_TOKENS}", values
 
 
 async def _are_few(models: ReadModels, match: str) -> bool:

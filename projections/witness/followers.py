@@ -26,6 +26,9 @@ class Follower(Protocol):
     def keep(self, grown: CompactRange, position: int) -> None:
         """Go on from there: it is what a good checkpoint says."""
 
+    def restart(self) -> None:
+        """Begin with the first record again, for a log that is another now."""
+
     def state(self) -> dict[str, Any]:
         """What a new process goes on from, as JSON."""
 
@@ -76,6 +79,12 @@ class EventsFollower:
         for number in [number for number in self._waiting if number <= position]:
             _, partition, offset = self._waiting.pop(number)
             self._starts[str(partition)] = offset + 1
+
+    def restart(self) -> None:
+        """See :class:`Follower`."""
+        self.tree, self._last_id = _restored({}), 0
+        self._waiting, self._starts = {}, {}
+        self.assign([at.partition for at in self._read_to])
 
     def state(self) -> dict[str, Any]:
         """See :class:`Follower`."""
@@ -149,6 +158,10 @@ class AccessFollower:
     def keep(self, grown: CompactRange, position: int) -> None:
         """See :class:`Follower`."""
         self.tree, self._position = grown, position
+
+    def restart(self) -> None:
+        """See :class:`Follower`."""
+        self.tree, self._position = _restored({}), 0
 
     def state(self) -> dict[str, Any]:
         """See :class:`Follower`."""

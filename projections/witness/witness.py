@@ -19,15 +19,16 @@ from uuid import UUID
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
-from device_ledger.proofs import Checkpoint, CompactRange, NoteError, VerifierKey, open_checkpoint
+from device_ledger.proofs import Checkpoint, CompactRange, NoteError, VerifierKey
 from device_ledger.settings import Settings
-from device_ledger.trees.names import LOGS, log_of, position_of
+from device_ledger.trees.names import LOGS, epoch_of, log_of, position_of
 from device_ledger.wire.access import CHECKPOINT_CHECKED, AccessRecord, encode
-from device_ledger.wire.topics import ACCESS, CHECKPOINTS, VERIFIER_KEY_HEADER
+from device_ledger.wire.topics import ACCESS, CHECKPOINTS
 from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG
-from projections.archive.files import make_folder, write_whole
+from projections.archive.files import make_folder, write_json
 from projections.topic import KAFKA_ERRORS, Topic, TopicMissingError
 from projections.witness.followers import AccessFollower, EventsFollower, Follower
+from projections.witness.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ SOURCE: Final = "urn:device-ledger:witness"
 BAD_SIGNATURE: Final = "bad-signature"
 SHRUNK: Final = "shrunk"
 ROOT_DIFFERS: Final = "root-differs"
+RESTORED: Final = "restored"
+"""Of the first checkpoint of an epoch: it is good, and what was signed before may be lost."""
 
 GOOD_EVERY_MS: Final = 60_000
 """Good checkpoints of a log are told at most once in so long; bad ones always."""
@@ -93,7 +96,7 @@ class CheckpointWitness:
                     await session.check(record)
             if found:
                 make_folder(self._path.parent)
-                await asyncio.to_thread(write_whole, self._path, session.state())
+                await asyncio.to_thread(write_json, self._path, session.state())
 
 
 class _Session:
@@ -107,14 +110,14 @@ class _Session:
         patience: float,
         stop: asyncio.Event,
     ) -> None:
-        self._given = given
         self._producer = producer
         self._patience = patience
         self._stop = stop
         self._offset: int = state["offset"]
-        self._keys: dict[str, str] = state["keys"]
+        self._trust = Trust(given, state)
         self._told: dict[str, int] = state["told"]
         self._logs: dict[str, dict[str, Any]] = state["logs"]
+        self._epochs: dict[str, int] = state.get("epochs", {})
         self._followers: dict[str, Follower] = {}
 
     async def begin(self, consumers: Mapping[str, AIOKafkaConsumer], brokers: str) -> None:
@@ -128,7 +131,13 @@ class _Session:
     def state(self) -> dict[str, Any]:
         """What a new process goes on from."""
         logs = {name: follower.state() for name, follower in self._followers.items()}
-        return {"offset": self._offset, "keys": self._keys, "told": self._told, "logs": logs}
+        return {
+            "offset": self._offset,
+            **self._trust.state(),
+            "told": self._told,
+            "logs": logs,
+            "epochs": self._epochs,
+        }
 
     async def check(self, record: "ConsumerRecord[bytes, bytes]") -> None:
         """Check a checkpoint, and tell what is to be told of it."""
@@ -151,13 +160,23 @@ class _Session:
             return Finding("unknown", 0, BAD_SIGNATURE)
         try:
             note = (record.value or b"").decode()
-            checkpoint = open_checkpoint(note, self._trusted(name, record))
+            checkpoint = self._trust.of(name, record).open(note)
             position = position_of(checkpoint)
         except (NoteError, UnicodeDecodeError):
             return Finding(name, 0, BAD_SIGNATURE)
-        if log_of(checkpoint.origin) != name:
+        _, epoch = epoch_of(checkpoint.origin)
+        known = self._epochs.get(name, 1)
+        if log_of(checkpoint.origin) != name or epoch < known:
             return Finding(name, checkpoint.size, BAD_SIGNATURE)
-        return Finding(name, checkpoint.size, await self._compare(name, checkpoint, position))
+        if epoch > known:
+            self._followers[name].restart()
+        code = await self._compare(name, checkpoint, position)
+        if code is None and not self._trust.follow(name, note):
+            code = BAD_SIGNATURE
+        if epoch > known and code is None and not self._stop.is_set():
+            self._epochs[name] = epoch
+            code = RESTORED
+        return Finding(name, checkpoint.size, code)
 
     async def _compare(self, name: str, checkpoint: Checkpoint, position: int) -> str | None:
         follower = self._followers[name]
@@ -179,22 +198,6 @@ class _Session:
             if grown is not None or late or self._stop.is_set():
                 return grown
             await _pause(self._stop, PAUSE_SECONDS)
-
-    def _trusted(self, name: str, record: "ConsumerRecord[bytes, bytes]") -> list[VerifierKey]:
-        """The keys that settings name, else the first key that the log showed.
-
-        Raises:
-            NoteError: there is none.
-        """
-        if self._given:
-            return self._given
-        if name not in self._keys:
-            shown = dict(record.headers).get(VERIFIER_KEY_HEADER, b"").decode(errors="replace")
-            key = VerifierKey.parse(shown)
-            open_checkpoint((record.value or b"").decode(), [key])
-            self._keys[name] = shown
-            log.warning("the witness believes %s from now on", shown)
-        return [VerifierKey.parse(self._keys[name])]
 
 
 def _access_record(record: "ConsumerRecord[bytes, bytes]", finding: Finding) -> AccessRecord:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -74,12 +75,25 @@ if os.getppid() == int(sys.argv[1]):
 
 
 class LocalBroker:
-    """A broker below ``home`` on a loopback port; one process at a time may run it."""
+    """A broker below ``home`` on a loopback port; one process at a time may run it.
 
-    def __init__(self, home: Path, port: int, jars: list[Path]) -> None:
+    ``options`` are for each Java that is started. With ``learnt`` the broker's Java writes there
+    what it learnt, as it ends, and what it says beside it (`broker_cache`).
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        port: int,
+        jars: list[Path],
+        options: Sequence[str] = (),
+        learnt: Path | None = None,
+    ) -> None:
         self._folder = home.resolve() / "kafka"
         self._port = port
         self._java = str(find_java())
+        self._options = options
+        self._learnt = learnt
         self._class_path = os.pathsep.join(map(str, jars))
         self._process: asyncio.subprocess.Process | None = None
 
@@ -103,9 +117,7 @@ class LocalBroker:
                 await self._format()
         except OSError as error:
             raise BrokerError(f"{self._folder} can't be written: {error.strerror}") from error
-        self._process = await asyncio.create_subprocess_exec(
-            *_tethered(self._command("kafka.Kafka", str(properties))), start_new_session=True
-        )
+        await self._run(properties)
         await self._until_it_answers()
 
     async def ended(self) -> int:
@@ -114,19 +126,32 @@ class LocalBroker:
             return 0
         return await self._process.wait()
 
-    async def stop(self) -> None:
-        """Stop the broker in order and wait for it; kill it where that takes too long."""
+    async def stop(self, grace: float = GRACE) -> None:
+        """Stop the broker in order and wait for it; kill it after ``grace`` seconds."""
         if self._process is None or self._process.returncode is not None:
             return
         self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), GRACE)
+            await asyncio.wait_for(self._process.wait(), grace)
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
 
-    def _command(self, main_class: str, *arguments: str, brief: bool = False) -> list[str]:
-        options = [*_HEAP, *_LOGGING, *(_BRIEF if brief else ()), "-cp", self._class_path]
+    async def _run(self, properties: Path) -> None:
+        learning = [f"-XX:AOTCacheOutput={self._learnt}"] if self._learnt else []
+        with contextlib.ExitStack() as stack:
+            said = None
+            if self._learnt:
+                said = stack.enter_context(self._learnt.with_suffix(".said").open("wb"))
+            self._process = await asyncio.create_subprocess_exec(
+                *_tethered(self._command(learning, "kafka.Kafka", str(properties))),
+                start_new_session=True,
+                stdout=said,
+                stderr=said,
+            )
+
+    def _command(self, more: Sequence[str], main_class: str, *arguments: str) -> list[str]:
+        options = [*_HEAP, *_LOGGING, *self._options, *more, "-cp", self._class_path]
         return [self._java, *options, main_class, *arguments]
 
     def _write_settings(self, name: str, data: str) -> Path:
@@ -146,7 +171,7 @@ class LocalBroker:
         """Make the data folder, whole or not at all: it is renamed into place once it is made."""
         shutil.rmtree(self._folder / "data.part", ignore_errors=True)
         properties = self._write_settings("format.properties", "data.part")
-        tool = self._command("kafka.tools.StorageTool", "format", "--standalone", brief=True)
+        tool = self._command(_BRIEF, "kafka.tools.StorageTool", "format", "--standalone")
         made = await asyncio.create_subprocess_exec(
             *tool,
             *("-t", cluster_id(), "-c", str(properties)),

@@ -62,6 +62,8 @@ def complete(ledger: Ledger, vault: Vault) -> int:
             (one.customer.bank_id, one.customer.user_id): one.ordered.key_generation for one in page
         }
         completed += vault.erase_again(erased)
+    # A crash may have come between a deletion and the end of what it left beside the tables.
+    vault.scrub()
     if completed:
         log.warning("completed the erasure of %d customers", completed)
     return completed

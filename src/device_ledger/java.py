@@ -11,6 +11,8 @@ from device_ledger.kafka_jars import BrokerError
 
 OLDEST = 17
 """The oldest Java that Apache Kafka 4 runs on."""
+OLDEST_WITH_CACHE = 25
+"""The oldest that makes a cache of what it learnt in one run (JEP 514)."""
 
 
 def find_java() -> Path:

@@ -46,27 +46,40 @@ class Settings(BaseSettings):
         description="Bytes of access records that an API process keeps on disk while Kafka is"
         " away; once they are full, what can't be recorded is answered 503.",
     )
+    backlog_events: int = Field(
+        1_000_000,
+        ge=1,
+        description="Events that the event store may hold and Kafka not yet, counted by their ids;"
+        " from there on commands are answered 503 until Kafka has caught up.",
+    )
     partitions: int = Field(
         8, ge=1, le=256, description="Partitions of the events topic; fixed at first start."
     )
 
     master_key: SecretStr = Field(
-        SecretStr(""), description="Base64 of the 32 bytes that wrap the vault's data keys."
+        SecretStr(""),
+        description="Base64 of the 32 bytes that wrap the vault's data keys; two by a comma, the"
+        " newer one last, while one is exchanged for another.",
     )
-    master_key_file: Path | None = Field(None, description="File that holds the master key.")
+    master_key_file: Path | None = Field(
+        None, description="File that holds the master key, or two, one a line."
+    )
     token_key: SecretStr = Field(
         SecretStr(""), description="Base64 of the 32 bytes that key all tokens; never rotated."
     )
     token_key_file: Path | None = Field(None, description="File that holds the token key.")
     log_key: SecretStr = Field(
         SecretStr(""),
-        description="Base64 of the 32 bytes (Ed25519 seed) that sign the logs' checkpoints.",
+        description="Base64 of the 32 bytes (Ed25519 seed) that sign the logs' checkpoints; two by"
+        " a comma, the newer one last, while one is exchanged for another.",
     )
-    log_key_file: Path | None = Field(None, description="File that holds the logs' key.")
+    log_key_file: Path | None = Field(
+        None, description="File that holds the logs' key, or two, one a line."
+    )
     log_verifier_keys: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
-        description="Verifier keys, by commas, that the logs' witness believes; empty: the first"
-        " that it sees.",
+        description="Verifier keys, by commas, that the logs' witness believes, and follows where"
+        " they hand over; empty: the first that it sees.",
     )
 
     issuer: str = Field(
@@ -97,6 +110,12 @@ class Settings(BaseSettings):
     rate_lookups: int = Field(300_000, ge=1, description="Lookups a caller may make a minute.")
     rate_unknown_lookups: int = Field(
         1_000, ge=1, description="Lookups of unknown devices a caller may make a minute."
+    )
+    rate_unknown_lookups_together: int = Field(
+        10_000,
+        ge=1,
+        description="Lookups of unknown devices that all merchants may make a minute; beyond it"
+        " each has 5.",
     )
     rate_security: int = Field(
         3_000, ge=1, description="Calls a security officer may make a minute."

@@ -1,13 +1,19 @@
 """The local broker is a real Kafka: it keeps what it acknowledged and makes no topic unasked."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import UnknownTopicOrPartitionError
 
+from device_ledger.broker_cache import cache_file, cache_options
+from device_ledger.cli.broker import fetch_with_progress
 from device_ledger.cli.child import ChildEnded
+from device_ledger.java import OLDEST_WITH_CACHE, find_java, java_version
 from tests.support.kafka import BrokerProcess, local_broker
 
 TOPIC = "kept"
@@ -85,3 +91,47 @@ def test_a_stopped_broker_ends_well_and_says_that_it_serves_no_more(tmp_path: Pa
         broker.stop()
         assert broker.exit_code == 0
         assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_broker_is_prepared_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    jars = fetch_with_progress()
+    if java_version(find_java()) < OLDEST_WITH_CACHE:
+        assert cache_options(jars) == []
+        return
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    assert cache_options(jars) == []
+    for _ in range(2):
+        assert device_ledger("broker", "--prepare") == (0, "the local broker is prepared\n")
+        [made] = (tmp_path / "cache" / "device-ledger").iterdir()
+    assert cache_options(jars)[0] == f"-XX:AOTCache={made}"
+    with local_broker(tmp_path / "home"):
+        assert str(made) in " ".join(java_of(tmp_path / "home").cmdline())
+        maps = {region.path for region in java_of(tmp_path / "home").memory_maps()}
+        assert str(made) in maps
+
+
+def test_a_cache_that_is_none_keeps_no_broker_from_its_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = cache_file(find_java(), fetch_with_progress())
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"none")
+    with local_broker(tmp_path / "home") as broker:
+        assert broker.is_ready()
+
+
+def java_of(home: Path) -> psutil.Process:
+    """The Java of the broker on that home."""
+    settings = str(home.resolve() / "kafka" / "server.properties")
+    [found] = [
+        one for one in psutil.process_iter(["cmdline"]) if settings in (one.info["cmdline"] or [])
+    ]
+    return found
+
+
+def device_ledger(*words: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "device_ledger", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout

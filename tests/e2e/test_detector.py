@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from device_ledger.wire import access, alerts
@@ -178,6 +179,13 @@ async def test_no_alert_is_lost_and_none_comes_twice_however_often_it_is_killed(
         topic = await bytes_of(system)
         await until(lambda: tuple(map(len, archived(system))) == tuple(map(len, topic)))
         assert archived(system) == topic
+
+
+async def test_it_gives_way_to_what_callers_wait_for(tmp_path: Path, rules: Path) -> None:
+    async with running(tmp_path / "home", rules) as (system, _):
+        names = "api", "relay", "streams", "detector"
+        nice = {name: psutil.Process(system.child(name).pid).nice() for name in names}
+    assert nice.pop("detector") > max(nice.values())
 
 
 async def test_it_outlives_kafka_and_tells_afterwards_what_happened_meanwhile(

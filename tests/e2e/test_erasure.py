@@ -16,12 +16,11 @@ from device_ledger.proofs import VerifierKey
 from device_ledger.proofs.receipt import open_receipt
 from device_ledger.vault.encoding import from_text, strings
 from device_ledger.vault.keys import load_keys
-from device_ledger.vault.store import Row
 from device_ledger.vault.stores import open_store
+from device_ledger.vault.tables import Row
 from device_ledger.wire.topics import EVENTS
 from tests.conftest import AnyStore
 from tests.support.events_topic import records_of
-from tests.support.postgres import fresh_database
 from tests.support.system import System
 from tests.support.traces import files_below, postgres_tables, sqlite_tables_below, traces
 
@@ -43,21 +42,14 @@ _NONCE = slice(1, 13)
 
 
 @pytest.fixture
-def system(any_store: AnyStore, request: pytest.FixtureRequest) -> Iterator[System]:
+def system(any_store: AnyStore, vault_url: str) -> Iterator[System]:
     """The system, with a broker of its own; on PostgreSQL the vault has a database of its own."""
-    if not any_store.url:
-        with System(any_store.home) as made:
-            yield made
-        return
-    with (
-        fresh_database(request.getfixturevalue("postgres")) as vault_url,
-        System(
-            any_store.home,
-            event_store_url=any_store.url,
-            read_models_url=any_store.url,
-            vault_url=vault_url,
-        ) as made,
-    ):
+    with System(
+        any_store.home,
+        event_store_url=any_store.url,
+        read_models_url=any_store.url,
+        vault_url=vault_url,
+    ) as made:
         yield made
 
 
@@ -86,6 +78,9 @@ async def test_what_is_left_of_an_erased_customer_opens_nowhere(
         Row("bank-1", receipt["receipt"]["userId"], 2, None, None)
     ]
     check_the_vault(system, receipt["receipt"]["userId"], str(old_key.wrapped))
+    if not system.settings.vault_url.get_secret_value():
+        copies = tmp_path_factory.mktemp("copies")
+        check_a_backup(system, copies, receipt["receipt"]["userId"], str(old_key.wrapped))
 
 
 async def use(system: System, client: httpx.AsyncClient) -> None:
@@ -187,7 +182,7 @@ def check_the_proofs(system: System, events: int) -> None:
 
 def open_all(system: System, published: list[dict[str, Any]]) -> set[tuple[str, str]]:
     """What opens of all sealed values on the topic with any key that the vault still has."""
-    master = load_keys(system.settings).master
+    master = load_keys(system.settings).masters.newest
     keys = [
         master.unwrap(row.wrapped, row.bank_id, row.user_id, row.generation)
         for row in vault_rows(system)
@@ -224,6 +219,15 @@ def vault_rows(system: System, customer: str = "") -> list[Row]:
     with closing(open_store(system.settings)) as store:
         rows = store.page(("", ""), 100)
     return [row for row in rows if user_id in {"", row.user_id}]
+
+
+def check_a_backup(system: System, copies: Path, user_id: str, wrapped: str) -> None:
+    """A backup that is made afterwards has no key of the customer's either."""
+    done = system.run("backup", str(copies / "ledger"), "--vault", str(copies / "vault"))
+    assert done.returncode == 0, done.stderr
+    contents = [*files_below(copies), *sqlite_tables_below(copies)]
+    assert traces([user_id], contents) != []
+    assert traces([wrapped], contents) == []
 
 
 def check_the_vault(system: System, user_id: str, wrapped: str) -> None:

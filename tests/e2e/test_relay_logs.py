@@ -3,8 +3,8 @@
 import asyncio
 import itertools
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
-from device_ledger.cli.child import Child
 from device_ledger.ledger.ledger import Ledger
 from device_ledger.proofs import sign_checkpoint
 from device_ledger.settings import Settings
@@ -34,7 +33,7 @@ from tests.support.logs import (
     wrong,
 )
 from tests.support.published import without_topics
-from tests.support.relaying import relay, write
+from tests.support.relaying import relay, running, write
 
 
 @pytest.fixture
@@ -56,17 +55,6 @@ def ledger(settings: Settings) -> Iterator[Ledger]:
     ledger = Ledger.open(settings)
     yield ledger
     ledger.close()
-
-
-@asynccontextmanager
-async def running(settings: Settings, servers: str) -> AsyncIterator[Child]:
-    child = relay(settings, servers)
-    child.start()
-    try:
-        await asyncio.to_thread(child.wait_until_ready)
-        yield child
-    finally:
-        child.stop()
 
 
 def lookup(number: int) -> bytes:
@@ -191,17 +179,24 @@ async def refusal(settings: Settings, servers: str) -> str:
         (
             (
                 "UPDATE stored_events SET state = CAST(replace(state, 'bank-a', 'bank-b') AS BLOB)"
-                " WHERE rowid = (SELECT max(rowid) - 40 FROM stored_events"
+                " WHERE rowid = (SELECT min(rowid) FROM stored_events"
                 " WHERE topic = 'device.linked.v1')"
             ),
             "is not what the tree of the events log has",
         ),
         (
             (
-                "DELETE FROM stored_events WHERE rowid = (SELECT max(rowid) FROM stored_events"
+                "DELETE FROM stored_events WHERE rowid = (SELECT min(rowid) FROM stored_events"
                 " WHERE topic = 'device.linked.v1')"
             ),
             "the event store lacks some of them",
+        ),
+        (
+            (
+                "DELETE FROM stored_events WHERE rowid = (SELECT max(rowid) FROM stored_events"
+                " WHERE topic = 'device.linked.v1')"
+            ),
+            "has another event than the event store",
         ),
     ],
 )

@@ -1,23 +1,35 @@
 """Device IDs, phrases, device names and addresses lie nowhere in the clear."""
 
 import asyncio
+import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from pydantic import SecretStr
 
 from device_ledger.vault.keys import load_keys
+from device_ledger.wire.trail import EVENTS_LOG
+from projections.archive.layout import archive_of
+from projections.archive.reader import read_raw
 from tests.conftest import AnyStore
-from tests.support.postgres import fresh_database
 from tests.support.system import System
 from tests.support.traces import (
     Content,
+    byte_traces,
     files_below,
+    parquet_tables_below,
     postgres_tables,
     sqlite_tables_below,
     topics,
@@ -51,16 +63,6 @@ REGISTRATIONS = "/a/consumer/api/v0/users"
 
 
 @pytest.fixture
-def vault_url(any_store: AnyStore, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The vault lies in a database of its own, or below the home."""
-    if not any_store.url:
-        yield ""
-        return
-    with fresh_database(request.getfixturevalue("postgres")) as url:
-        yield url
-
-
-@pytest.fixture
 def system(any_store: AnyStore, vault_url: str) -> Iterator[System]:
     """The system with a broker of its own, telling all that it can tell in its logs."""
     with System(
@@ -83,7 +85,12 @@ async def test_nothing_that_is_secret_lies_anywhere_in_the_clear(
     folder = tmp_path_factory.mktemp("imported")
     told = import_file(system, folder)
     assert system.run("rebuild").returncode == 0
-    system.stop("streams", "relay")
+    system.start("detector")
+    async with system.client() as client:
+        told += [answer async for answer in answers(system, client)]
+    await until_archived(system)
+    told += commands(system, folder)
+    system.stop("streams", "relay", "detector")
     published = [content async for content in topics(system.servers)]
     system.stop("broker")
     async with system.client() as client:
@@ -100,16 +107,72 @@ async def test_nothing_that_is_secret_lies_anywhere_in_the_clear(
     }
     assert "logs/api.log" in found([COMMANDS], files)
     assert any(place.startswith("kafka/") for place in found([CUSTOMER], files))
-    assert traces(PLANTED, [*published, *files, *tables, *told]) == []
+    assert any(place.startswith("archive/") for place in found([CUSTOMER], tables))
+    everything = [*published, *files, *tables, *told]
+    assert traces(PLANTED, everything) == []
+    of_keys = byte_traces(keys_of(system), everything)
+    assert [one for one in of_keys if not one.place.startswith("keys/")] == []
+    assert {one.value for one in of_keys} == {
+        path.name for path in (system.home / "keys").iterdir()
+    }
 
 
 def tables_of(system: System) -> Iterator[Content]:
-    """Everything in the databases."""
+    """Everything in the databases and the archive."""
     yield from sqlite_tables_below(system.home)
+    yield from parquet_tables_below(system.home)
     settings = system.settings
     for url in (settings.event_store_url, settings.vault_url):
         if url != SecretStr(""):
             yield from postgres_tables(url.get_secret_value())
+
+
+def keys_of(system: System) -> dict[str, bytes]:
+    """The keys of the installation, by their files' names, and a token of each kind of caller."""
+    files = {path.name: path.read_bytes().strip() for path in (system.home / "keys").iterdir()}
+    raw = {
+        name: base64.b64decode(text)
+        for name, text in files.items()
+        if not text.startswith(b"-----")
+    }
+    issuer = load_pem_private_key(files["issuer.key"], None)
+    assert isinstance(issuer, Ed25519PrivateKey)
+    raw["issuer.key"] = issuer.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    assert {len(key) for key in raw.values()} == {32}
+    assert len(raw) >= 4
+    callers = (system.bank(), system.merchant(), system.user(CUSTOMER), system.token("lead"))
+    headers = {str(at): one["Authorization"].encode() for at, one in enumerate(callers)}
+    # What follows the claims that all tokens share.
+    return raw | {f"token {at}": text.rpartition(b".")[2] for at, text in headers.items()}
+
+
+async def answers(system: System, client: httpx.AsyncClient) -> AsyncIterator[Content]:
+    """What is told to those who may not see values: operations, and security without a reason."""
+    security = system.token("security")
+    for path in ("/metrics", "/readyz", "/openapi.json", "/v1/security/alerts", "/nothing"):
+        yield path, (await client.get(path, headers=security)).content
+    searched = await client.post("/v1/security/audit/search", json={"limit": 100}, headers=security)
+    assert len(searched.json()["entries"]) > 10
+    yield "search", searched.content
+
+
+async def until_archived(system: System) -> None:
+    """Wait until the archive holds every event; it tells nobody when it does."""
+    count = len(system.stored())
+    async with asyncio.timeout(60):
+        while len(list(read_raw(archive_of(system.home), EVENTS_LOG))) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+def commands(system: System, folder: Path) -> list[Content]:
+    """What the commands tell that anybody on the machine may run."""
+    export = folder / "trail.ndjson"
+    told = []
+    for words in (("status", "--json"), ("export", "--from", "24h", "-o", str(export))):
+        done = system.run(*words)
+        assert done.returncode == 0, done.stderr
+        told.append((words[0], done.stdout + done.stderr))
+    return [*told, ("export's file", export.read_bytes())]
 
 
 def found(values: Sequence[str], contents: list[Content]) -> set[str]:

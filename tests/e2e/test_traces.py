@@ -9,13 +9,17 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.support import events_topic
 from tests.support.traces import (
     Trace,
+    byte_traces,
     files_below,
+    parquet_tables_below,
     postgres_tables,
     sqlite_tables_below,
     topics,
@@ -113,3 +117,32 @@ async def test_a_value_is_found_in_a_compressed_topic(kafka: str, place: str) ->
 def places(found: list[Trace]) -> set[tuple[str, str]]:
     """What was found where, in whatever forms."""
     return {(one.place, one.value) for one in found}
+
+
+KEY = bytes(range(200, 232))
+
+
+@pytest.mark.parametrize(
+    ("form", "written"),
+    [
+        ("raw", KEY),
+        ("hex", KEY.hex().encode()),
+        ("hex", KEY.hex().upper().encode()),
+        ("base64", base64.b64encode(KEY)),
+        ("base64", base64.b64encode(b"a" + KEY + b"bc")),
+        ("base64", base64.b64encode(b"ab" + KEY)),
+        ("base64 for URLs", base64.urlsafe_b64encode(b"{" + KEY).rstrip(b"=")),
+    ],
+)
+def test_a_key_is_found_in_each_form(form: str, written: bytes) -> None:
+    contents = [("there", b"before " + written + b" behind"), ("elsewhere", bytes(64))]
+    found = byte_traces({"the key": KEY}, contents)
+    assert Trace("there", "the key", form) in found
+    assert {one.place for one in found} == {"there"}
+
+
+def test_a_value_is_found_in_a_compressed_parquet_file(tmp_path: Path) -> None:
+    column = pa.array([f"{VALUE} {number}" for number in range(1000)])
+    pq.write_table(pa.table({"column": column}), tmp_path / "a.parquet", compression="zstd")
+    found = traces([VALUE], parquet_tables_below(tmp_path))
+    assert {one.place for one in found} == {"a.parquet: rows"}

@@ -10,10 +10,11 @@ from uuid import UUID
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from device_ledger.ledger.ledger import Ledger
+from device_ledger.ledger.epochs import begin_epoch
+from device_ledger.ledger.ledger import Ledger, utc_now
 from device_ledger.proofs import Checkpoint, Signer, root, sign_checkpoint
 from device_ledger.settings import Settings
-from device_ledger.trees.names import ensure_log_key, position_line
+from device_ledger.trees.names import ensure_log_key, origin_of, position_line, signer_of
 from device_ledger.wire.access import CHECKPOINT_CHECKED, AccessRecord
 from device_ledger.wire.codec import PREV_HEADER
 from device_ledger.wire.topics import CHECKPOINTS, VERIFIER_KEY_HEADER, ensure_topics
@@ -137,6 +138,33 @@ async def test_good_checkpoints_are_told_once_a_minute(
     assert verdicts(found) == [("events/10", None), ("events/100", "root-differs")]
     assert [one.data["outcome"] for one in found] == ["done", "refused"]
     assert {UUID(one.id).version for one in found} == {7}
+
+
+async def test_the_first_checkpoint_of_an_epoch_is_told_as_a_restore_and_the_log_before_has_ended(
+    log: Log, ledger: Ledger, settings: Settings, servers: str
+) -> None:
+    write(ledger, 50)
+    await log.relay()
+    await log.sign(*map(log.checkpoint, (60, 100)))
+    begin_epoch(ledger.events, 2, "restored from a copy", utc_now())
+    write(ledger, 10)
+    await log.relay()
+    second = signer_of(settings, ledger.identity.ledger_id, EVENTS_LOG, 2)
+    assert second is not None
+    for size in (120, 128):
+        await log.sign(replace(log.checkpoint(size), origin=second.verifier.name), by=second)
+    await log.sign(log.checkpoint(110))
+    third = Signer(origin_of(ledger.identity.ledger_id, EVENTS_LOG, 3), bytes(32))
+    await log.sign(replace(log.checkpoint(128), origin=third.verifier.name), by=third)
+    async with watching(settings):
+        found = await checked(servers, "events/0")
+    assert verdicts(found) == [
+        ("events/60", None),
+        ("events/120", "restored"),
+        ("events/110", "bad-signature"),
+        # Of another key, whatever epoch it names.
+        ("events/0", "bad-signature"),
+    ]
 
 
 async def test_every_way_to_be_wrong_is_told_and_what_is_right_afterwards_is_not(

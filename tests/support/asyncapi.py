@@ -22,6 +22,7 @@ CLASSES: Final[dict[str, Any]] = {
     events.DEVICE_DEACTIVATED: events.DeviceDeactivated,
     events.DEVICE_ERASED: events.DeviceErased,
     events.COMMAND_REFUSED: events.CommandRefused,
+    events.LEDGER_RESTORED: events.LedgerRestored,
 }
 
 _INFO = """\

@@ -3,6 +3,16 @@
 from typing import Any, Final
 
 from device_ledger.wire import access, alerts, progress, topics
+from device_ledger.wire.dead_letters import (
+    COORDINATES,
+    CUT,
+    EVERY_READ_MODEL,
+    GONE,
+    READ_MODEL,
+    REASON,
+    REPLAYED,
+    SETTLED,
+)
 from tests.support.asyncapi_schemas import SOURCE, TIME, TOKEN, UUID, envelope, object_of
 
 ALERTS: Final[dict[str, Any]] = {
@@ -130,17 +140,33 @@ def _key(schema: dict[str, Any]) -> dict[str, Any]:
 
 _DEAD_LETTER: Final[dict[str, Any]] = {
     "name": "dead letter",
-    "summary": "A record as it came: its key, value and headers, and three headers of ours.",
+    "summary": "A record as it came, its key, value and headers, and three headers of ours; or"
+    " one that settles a letter, without a value.",
     "headers": {
         "type": "object",
-        "required": ["dead-letter-reader", "dead-letter-reason", "dead-letter-coordinates"],
+        "required": [READ_MODEL, COORDINATES],
         "properties": {
-            "dead-letter-reader": {"type": "string", "description": "The read model."},
-            "dead-letter-reason": {"type": "string"},
-            "dead-letter-coordinates": {
+            READ_MODEL: {
                 "type": "string",
-                "pattern": "^[0-9]+/[0-9]+$",
-                "description": "Partition and offset on the events topic.",
+                "description": f"The read model that lacks it; {EVERY_READ_MODEL}: each that is"
+                " made from the topic.",
+            },
+            REASON: {"type": "string", "description": "Why; never a value of the record's."},
+            COORDINATES: {
+                "type": "string",
+                "pattern": "^.+/[0-9]+/[0-9]+$",
+                "description": "Topic, partition and offset.",
+            },
+            CUT: {
+                "type": "string",
+                "description": "There where the record was too large to be sent again: it lies at"
+                " its coordinates only.",
+            },
+            SETTLED: {
+                "type": "string",
+                "enum": [REPLAYED, GONE],
+                "description": "Settles the letter of these coordinates and this read model: it has"
+                " the record now, or the topic has another one there.",
             },
         },
     },

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from aiokafka.errors import GroupIdNotFound, NonEmptyGroup
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupIdNotFound, NonEmptyGroup
 from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
+from projections.group import ask_group, taken
 from projections.guard import KafkaRecord
 from projections.topic import kafka_record
 
@@ -47,13 +48,13 @@ async def send(servers: str, records: Iterable[KafkaRecord], topic: str = EVENTS
         await producer.stop()
 
 
-async def empty(servers: str, partitions: int, topic: str = EVENTS) -> None:
-    """Remove all records; offsets go on where they were."""
+async def empty(servers: str, partitions: int, topic: str = EVENTS, before: int = -1) -> None:
+    """Remove all records, or those before an offset; offsets go on where they were."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
         await admin.delete_records(
-            {TopicPartition(topic, p): RecordsToDelete(-1) for p in range(partitions)}
+            {TopicPartition(topic, p): RecordsToDelete(before) for p in range(partitions)}
         )
     finally:
         await admin.close()
@@ -83,7 +84,11 @@ async def forget_group(servers: str, group: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        coordinator = await admin.find_coordinator(group)
+        try:
+            coordinator = await admin.find_coordinator(group)
+        except GroupCoordinatorNotAvailableError:
+            # The broker never had a group.
+            return
         code = NonEmptyGroup.errno
         while code == NonEmptyGroup.errno:
             response = await admin._send_request(DeleteGroupsRequest([group]), coordinator)
@@ -92,6 +97,16 @@ async def forget_group(servers: str, group: str) -> None:
         assert code in {0, GroupIdNotFound.errno}
     finally:
         await admin.close()
+
+
+async def until_given_up(servers: str, topic: str = EVENTS) -> None:
+    """Wait until no worker of the settled group has a partition of a topic any more."""
+    async with asyncio.timeout(60):
+        while True:
+            group = await ask_group(servers)
+            if group.settled and group.workers and topic not in dict(taken(group.workers)):
+                return
+            await asyncio.sleep(0.1)
 
 
 async def records_of(servers: str, topic: str) -> list[KafkaRecord]:

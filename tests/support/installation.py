@@ -15,11 +15,12 @@ from device_ledger.issuer import EmbeddedIssuer
 from device_ledger.settings import Settings
 from device_ledger.wire.codec import PREV_HEADER, partition_of, public_bytes
 from device_ledger.wire.events import EVENT_TYPES
+from projections.dead_letters import DeadLetters
 from projections.guard import KafkaRecord
 from projections.models import MODELS
 from projections.projector import Projector
 from projections.store import open_store
-from projections.topic import DeadLetters, Topic
+from projections.topic import Topic
 
 BANNO = "/a/consumer/api/v0"
 

@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 
+from device_ledger.wire.dead_letters import Letters, Place, settled
+from projections.dead_letters import DeadLetters, letter_of
 from projections.guard import KafkaRecord, Malformed
-from projections.topic import DeadLetters, Reading, Topic
+from projections.model import ReadModel
+from projections.topic import Reading, Topic
 
 
 class ListTopic(Topic):
@@ -108,11 +112,24 @@ class ListReading(Reading):
 
 
 class ListDeadLetters(DeadLetters):
-    """Dead letters in memory: the reader and what it parked."""
+    """Dead letters in memory: the reader and what it parked, and what was settled since."""
 
     def __init__(self) -> None:
         self.letters: list[tuple[str, Malformed]] = []
+        self._held = Letters()
 
-    async def park(self, reader: str, letters: Sequence[Malformed]) -> None:
+    async def park(self, model: ReadModel, found: Sequence[Malformed]) -> None:
         """Keep them."""
-        self.letters += [(reader, letter) for letter in letters]
+        for one in found:
+            self.letters.append((model.name, one))
+            headers = [*one.raw.headers, *letter_of(model, one).headers()]
+            self._held.take(headers, one.raw.value, 0)
+
+    async def settle(self, letters: Sequence[tuple[Place, str]], how: str) -> None:
+        """Settle them."""
+        for place, read_model in letters:
+            self._held.take(settled(place, read_model, how), None, 0)
+
+    async def read(self) -> Letters:
+        """Those that are open."""
+        return deepcopy(self._held)

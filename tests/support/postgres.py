@@ -46,9 +46,11 @@ def running_postgres(options: str = SETTINGS) -> Iterator[str]:
 @contextmanager
 def postgres_in(folder: Path, options: str = SETTINGS) -> Iterator[str]:
     """URL of the wheel's server on a folder of data, which is made where it isn't there."""
-    server = _TcpServer(_made(folder), options)
+    # Who used it and was killed is in this list still, and a server with users is not stopped.
+    (folder / ".handle_pids.json").unlink(missing_ok=True)
+    server = TcpServer(_made(folder), options)
     try:
-        yield f"postgresql://postgres@127.0.0.1:{server.port}/postgres"
+        yield server.url
     finally:
         server.cleanup()
 
@@ -65,13 +67,18 @@ def fresh_database(server_url: str) -> Iterator[str]:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-class _TcpServer(PostgresServer):
+class TcpServer(PostgresServer):
     """The wheel's server on a loopback port, where it would listen on a socket file only."""
 
     def __init__(self, folder: Path, options: str) -> None:
         self.port = free_port()
         self._options = options
         super().__init__(folder)
+
+    @property
+    def url(self) -> str:
+        """URL of its first database."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def ensure_postgres_running(self) -> None:
         """Start the server and wait until it takes connections."""

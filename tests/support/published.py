@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from device_ledger.wire.codec import read_record
+from device_ledger.wire.codec import MalformedRecordError, read_record
 from device_ledger.wire.topics import EVENTS, SINGLE
 from tests.support.topic_check import Published
 
@@ -27,9 +27,17 @@ async def without_topics(servers: str) -> None:
 
 
 async def published(
-    servers: str, heads: Mapping[int, int], partitions: int, within: float = 60.0
+    servers: str,
+    heads: Mapping[int, int],
+    partitions: int,
+    within: float = 60.0,
+    *,
+    foreign: bool = False,
 ) -> dict[int, list[Published]]:
-    """All records of the topic, once each partition has come to the id that ``heads`` names."""
+    """All records of the topic, once each partition has come to the id that ``heads`` names.
+
+    With ``foreign`` records that are none of ours are passed over.
+    """
     consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
     await consumer.start()
     try:
@@ -42,7 +50,12 @@ async def published(
                 batch = await consumer.getmany(timeout_ms=500)
                 for records in batch.values():
                     for one in records:
-                        record = read_record(one.partition, one.offset, one.headers, one.value)
+                        try:
+                            record = read_record(one.partition, one.offset, one.headers, one.value)
+                        except MalformedRecordError:
+                            if not foreign:
+                                raise
+                            continue
                         found[one.partition].append(Published(record, one.key, one.value))
         return dict(found)
     finally:

@@ -1,6 +1,9 @@
 """A relay as a process of its own, and events for it to relay."""
 
+import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from device_ledger.cli.child import Child
@@ -26,3 +29,15 @@ def relay(settings: Settings, servers: str, home: Path | None = None) -> Child:
         "DEVICE_LEDGER_EVENT_STORE_URL": settings.event_store_url.get_secret_value(),
     }
     return Child("relay", home or settings.home, environment)
+
+
+@asynccontextmanager
+async def running(settings: Settings, servers: str) -> AsyncIterator[Child]:
+    """A relay that relays, until the block ends."""
+    child = relay(settings, servers)
+    child.start()
+    try:
+        await asyncio.to_thread(child.wait_until_ready)
+        yield child
+    finally:
+        child.stop()

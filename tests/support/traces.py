@@ -3,14 +3,16 @@
 import base64
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote, quote_plus
 
 import psycopg
+import pyarrow.parquet as pq
 from aiokafka.admin import AIOKafkaAdminClient
 from psycopg import sql
 
@@ -43,6 +45,30 @@ def traces(values: Iterable[str], contents: Iterable[Content]) -> list[Trace]:
     return sorted(found)
 
 
+def byte_traces(secrets: Mapping[str, bytes], contents: Iterable[Content]) -> list[Trace]:
+    """Where any of these keys is found, by its name: as it is, in hex or in base64."""
+    sought = [
+        (name, form, in_base64(secret, before, characters))
+        for name, secret in secrets.items()
+        for form, characters, before in _BASE64
+    ]
+    sought += [(name, "raw", secret) for name, secret in secrets.items()]
+    found = set()
+    for place, data in contents:
+        found |= {Trace(place, name, form) for name, form, text in sought if text in data}
+        lower = data.lower()
+        in_hex = [name for name, secret in secrets.items() if secret.hex().encode() in lower]
+        found |= {Trace(place, name, "hex") for name in in_hex}
+    return sorted(found)
+
+
+_BASE64: Final = [
+    (name, characters, before)
+    for name, characters in (("base64", b"+/"), ("base64 for URLs", b"-_"))
+    for before in range(3)
+]
+
+
 def _folded(value: str) -> list[tuple[str, bytes]]:
     """The forms of a value that are searched for in any case."""
     return [(form, text.lower()) for one in _texts(value) for form, text in _forms(one)]
@@ -53,8 +79,7 @@ def _encoded(value: str) -> list[tuple[str, bytes]]:
     return [
         (name, in_base64(text.encode(), before, characters))
         for text in _texts(value)
-        for name, characters in (("base64", b"+/"), ("base64 for URLs", b"-_"))
-        for before in range(3)
+        for name, characters, before in _BASE64
     ]
 
 
@@ -99,6 +124,13 @@ def sqlite_tables_below(folder: Path) -> Iterator[Content]:
             for (name,) in names.fetchall():
                 rows = database.execute(f'SELECT * FROM "{name.decode()}"').fetchall()
                 yield f"{path.relative_to(folder)}: {name.decode()}", _lines(rows)
+
+
+def parquet_tables_below(folder: Path) -> Iterator[Content]:
+    """Every Parquet file below a folder, decompressed: its values, one a line."""
+    for path in sorted(folder.rglob("*.parquet")):
+        rows = pq.read_table(path).to_pylist()
+        yield f"{path.relative_to(folder)}: rows", _lines(row.values() for row in rows)
 
 
 def postgres_tables(url: str) -> Iterator[Content]:

@@ -10,10 +10,11 @@ from typing import Any
 from api.spool import FOLDER, values_of
 from device_ledger.wire.alerts import ALERT_RAISED, AlertRecord, alert_id, encode
 from projections.alerts.apply import MODEL as ALERTS
+from projections.dead_letters import DeadLetters
 from projections.guard import KafkaRecord
 from projections.projector import Projector
 from projections.store import open_store
-from projections.topic import DeadLetters, Topic
+from projections.topic import Topic
 from projections.trail.apply import ACCESS
 from tests.support.installation import Installation
 

@@ -9,6 +9,7 @@ from eventsourcing.persistence import Notification
 
 from device_ledger.wire.codec import decode, partition_of, public_bytes, read_record
 from device_ledger.wire.events import PublicEvent
+from tests.faults.checking import held_twice
 from tests.support.answers_check import Command, answer_problems, row_problems, rows_due
 from tests.support.topic_check import Published, problems
 
@@ -65,6 +66,18 @@ def test_an_effect_that_nobody_was_answered_for_is_found() -> None:
 def test_a_login_that_is_newer_than_all_that_was_stored_is_found() -> None:
     newer = Command("r8", "login-seen", "c", "d1", "2027", 200)
     assert answer_problems([*COMMANDS, newer], EVENTS) == ["r8: done, but it is nowhere"]
+
+
+def test_a_device_that_two_customers_had_at_once_is_found() -> None:
+    linked, unlinked = EVENTS[1], EVENTS[4]
+    another = replace_customer(linked._replace(id=7))
+    assert held_twice([linked, unlinked, another]) == []
+    assert held_twice([linked, another]) == ["event 7: the device is linked to two customers"]
+
+
+def replace_customer(linked: PublicEvent) -> PublicEvent:
+    """The same of another customer."""
+    return linked._replace(data=linked.data | {"customerId": "other"})
 
 
 STORED = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from device_ledger.cli.errors import USAGE, CliError
@@ -21,6 +22,9 @@ SERVER: Final[Mapping[str, Any]] = {
     "server_header": False,
     "proxy_headers": False,
     "timeout_graceful_shutdown": 20,
+    # Where its parser is not to be had the server's own stands in, without these bounds.
+    "http": "device_ledger.cli.connections:BoundedProtocol" if find_spec("httptools") else "h11",
+    "ws": "none",
 }
 """How uvicorn is set; the benchmark's reference is served by the same."""
 
@@ -114,10 +118,13 @@ def server_of(app: FastAPI, started: Callable[[], object] = lambda: None) -> uvi
 
     import uvicorn
 
+    from device_ledger.collecting import collect_only_new
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
+                collect_only_new()
                 started()
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from device_ledger.cli.errors import CliError
 
 if TYPE_CHECKING:
     from device_ledger.settings import Settings
+
+NICENESS: Final = 10
+"""It gives way: on cores that it shares with what callers wait for, those go first."""
 
 
 def detector() -> None:
@@ -21,6 +24,7 @@ def detector() -> None:
     """
     import asyncio
     import logging
+    import os
 
     from device_ledger.settings import settings
 
@@ -31,6 +35,7 @@ def detector() -> None:
     if chosen.log_level.upper() != "DEBUG":
         # Kafka's client tells every try to connect; the detector tells that it begins again.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    os.nice(NICENESS)
     asyncio.run(_serve(chosen))
 
 

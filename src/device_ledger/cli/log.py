@@ -58,6 +58,20 @@ def checkpoints(
             typer.echo(note, nl=False)
 
 
+@log.command("hand-overs")
+def hand_overs(which: Which = Log.events) -> None:
+    """Print the checkpoints that handed a log over to another key, the oldest first.
+
+    Each is signed by both keys and names them. Who kept an older key needs them to verify what a
+    newer one signed: put them into the file of checkpoints, in any order.
+
+        device-ledger log hand-overs >> kept.txt
+    """
+    with _trees() as trees:
+        for note in trees.hand_overs(which):
+            typer.echo(note, nl=False)
+
+
 def _all(trees: TreeStore, which: Log) -> Iterator[str]:
     above = -1
     while page := trees.checkpoints(which, above=above):

@@ -12,16 +12,22 @@ from typer.core import TyperGroup
 
 from device_ledger import __version__
 from device_ledger.cli.api import api
+from device_ledger.cli.backup import backup
 from device_ledger.cli.broker import broker
+from device_ledger.cli.dead_letters import dead_letters
 from device_ledger.cli.detector import detector
 from device_ledger.cli.errors import CliError, from_settings_error
 from device_ledger.cli.export import export
 from device_ledger.cli.import_ import import_file
+from device_ledger.cli.keys import keys
 from device_ledger.cli.log import log
 from device_ledger.cli.lookup_node import lookup_node
+from device_ledger.cli.migrate import migrate
 from device_ledger.cli.rebuild import rebuild
 from device_ledger.cli.relay import relay
 from device_ledger.cli.replay import replay
+from device_ledger.cli.restore import HELP as RESTORE_HELP
+from device_ledger.cli.restore import restore
 from device_ledger.cli.rules import rules
 from device_ledger.cli.simulate import HELP as SIMULATE_HELP
 from device_ledger.cli.simulate import simulate
@@ -99,7 +105,12 @@ app.command()(replay)
 app.add_typer(rules, name="rules")
 app.command()(verify)
 app.add_typer(log, name="log")
+app.add_typer(keys, name="keys")
 app.command()(rebuild)
+app.command()(backup)
+app.command(help=RESTORE_HELP)(restore)
+app.command()(migrate)
+app.add_typer(dead_letters, name="dead-letters")
 app.command()(status)
 app.command()(token)
 app.command(help=SIMULATE_HELP)(simulate)

@@ -26,3 +26,19 @@ def records_progress() -> Progress:
         TimeLeft(),
         console=Console(stderr=True),
     )
+
+
+def bytes_progress() -> Progress:
+    """Progress on stderr: how many bytes of how many, how fast, how long still."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeLeft(),
+        console=Console(stderr=True),
+    )

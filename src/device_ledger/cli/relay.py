@@ -40,11 +40,13 @@ async def _serve(settings: Settings) -> None:
     import signal
     from contextlib import ExitStack
 
+    from device_ledger.collecting import collect_only_new
     from device_ledger.ready import ready
     from device_ledger.relay.relay import run_relay
 
     relaying = asyncio.current_task()
     assert relaying is not None  # noqa: S101 - a coroutine runs in a task
+    collect_only_new()
     with ExitStack() as stack:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, relaying.cancel)

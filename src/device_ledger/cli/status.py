@@ -94,8 +94,12 @@ def _show(found: dict[str, Any]) -> None:
     topics = Table("topic", "records", title="Topics", title_justify="left")
     for topic, records in found["records"].items():
         topics.add_row(topic, f"{sum(records.values()):,}")
-    topics.add_row("dead letters", str(found["dead_letters"]))
+    topics.add_row("dead letters, open", str(found["dead_letters"]))
     console.print(topics)
+    if found["letters"]:
+        from device_ledger.cli.dead_letters import show
+
+        show(found["letters"])
 
 
 def _show_processes(console: Console, processes: list[dict[str, Any]]) -> None:

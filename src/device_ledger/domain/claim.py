@@ -5,12 +5,14 @@ frees one is saved in one transaction with the customer's events, at the version
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 from uuid import UUID, uuid5
 
 _NAMESPACE = UUID("6ad7f2a1-64a5-5e52-9a0e-3c1f5b8f2f10")
 
 
+@lru_cache(1_024)
 def claim_id(kind: Literal["device", "phrase"], token: str) -> UUID:
     """The aggregate ID of the claim on a device token or a phrase token."""
     return uuid5(_NAMESPACE, f"{kind}:{token}")

@@ -12,6 +12,9 @@ DEVICE_ID_LENGTH_MAX: Final = 128
 CUSTOMER_ID_LENGTH_MAX: Final = 128
 PHRASE_LENGTH_MAX: Final = 256
 
+DEVICE_ID_PATTERN: Final = "^[._~:+/=-]*[A-Za-z0-9][A-Za-z0-9._~:+/=-]*$"
+"""What a device ID looks like, but for its length: one of its characters is a letter or digit."""
+
 _DEVICE_ID = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9._~:+/=-]{1,128}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from eventsourcing.persistence import StoredEvent
 
-from device_ledger.domain.claim import Claim, ClaimReleased, ClaimTaken, evolve_claim
+from device_ledger.domain.claim import Claim, ClaimEvent, evolve_claim
 from device_ledger.domain.customer.events import CommandRefused
 from device_ledger.domain.customer.state import Customer, CustomerRef, Registration, evolve
 from device_ledger.ledger.records import FactMapper, Origin, Recorded
@@ -34,8 +34,9 @@ class Aggregates:
     def load(self, customers: Iterable[CustomerRef], claims: Iterable[UUID]) -> None:
         """Bring in those that aren't here, in one bulk read."""
         refs = {ref.aggregate_id: ref for ref in customers}
-        new_customers = refs.keys() - self.read.keys()
-        new_claims = set(claims) - self.read.keys()
+        # A difference of sets would walk through all that were read, once a command.
+        new_customers = [one for one in refs if one not in self.read]
+        new_claims = [one for one in dict.fromkeys(claims) if one not in self.read]
         if not new_customers and not new_claims:
             return
         streams = self._recorder.load([*new_customers, *new_claims])
@@ -59,7 +60,7 @@ class Aggregates:
         """Move the aggregates on by these facts; the facts at their places."""
         recorded = []
         for fact in facts:
-            if isinstance(fact, ClaimTaken | ClaimReleased):
+            if isinstance(fact, ClaimEvent):
                 originator = fact.claim_id
                 evolve_claim(self.claims[originator], fact)
             else:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from uuid import uuid4
 
 from eventsourcing.persistence import StoredEvent
@@ -12,7 +13,7 @@ from device_ledger.domain.customer.command import Command
 from device_ledger.domain.customer.events import CommandRefused
 from device_ledger.domain.errors import KeyGivenUpError, RefusedError
 from device_ledger.ledger.aggregates import Aggregates, refusal
-from device_ledger.ledger.receipts import KEY_REUSED, Answer, Receipt, StoredReceipt
+from device_ledger.ledger.receipts import Answer, Receipt, StoredReceipt
 from device_ledger.ledger.records import FactMapper, Origin, Recorded
 from device_ledger.ledger.stores import Identity, LedgerRecorder, Unit
 from device_ledger.wire.codec import partition_of
@@ -93,8 +94,7 @@ class Attempt:
     def _answer(self, command: Command, receipt: Receipt) -> Answer:
         kept = self._known.get(receipt.receipt_id)
         if kept is not None:
-            same = kept.body_hash == receipt.body_hash
-            return Answer.read(kept.answer) if same else KEY_REUSED
+            return kept.answer_to(receipt)
         before = len(self._events)
         answer = self._decide(command)
         is_kept = receipt.keyed and answer.status != "stale"
@@ -134,6 +134,7 @@ class Attempt:
         self._receipts.append(kept)
 
 
+@lru_cache(8)
 def later(time_text: str, by: timedelta) -> str:
     """An RFC 3339 time with milliseconds, moved on."""
     moved = datetime.fromisoformat(time_text) + by

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -15,12 +16,14 @@ from eventsourcing.persistence import Mapper
 from eventsourcing.utils import Environment
 from psycopg.conninfo import conninfo_to_dict
 
+from device_ledger.backup.plan import HALF_RESTORED, is_half_restored
 from device_ledger.domain.customer.command import Command
 from device_ledger.ledger.group_commit import BATCH_MAX, GroupCommit
 from device_ledger.ledger.receipts import Answer, Receipt
 from device_ledger.ledger.records import FactMapper
 from device_ledger.ledger.stores import Identity, LedgerRecorder, StoreRefusedError
 from device_ledger.postgres import conninfo
+from device_ledger.schemas import SchemaError
 from device_ledger.settings import Settings
 
 
@@ -44,7 +47,11 @@ class EventStore(Application[UUID]):
             )
         super().__init__(env)
         self.store = cast("LedgerRecorder", self.recorder)
-        self.identity: Identity = self.store.prepare(partitions)
+        try:
+            self.identity: Identity = self.store.prepare(partitions)
+        except SchemaError as error:
+            self.close()
+            raise StoreRefusedError(str(error)) from error
         self.facts.source = self.identity.source
 
     def construct_mapper(self) -> Mapper[UUID]:
@@ -56,6 +63,8 @@ class EventStore(Application[UUID]):
     def open(cls, settings: Settings) -> "EventStore":
         """The store that the settings name: PostgreSQL by its URL, else SQLite below the home."""
         url = settings.event_store_url.get_secret_value()
+        if not url and is_half_restored(settings.home):
+            raise StoreRefusedError(HALF_RESTORED)
         env = _postgres_env(url) if url else _sqlite_env(settings.home)
         return cls(env, settings.partitions)
 
@@ -71,6 +80,7 @@ class Ledger:
         lock: int | None = None,
     ) -> None:
         self.events = events
+        self._now = now
         self._lock = lock
         self._commit = GroupCommit(events.store, events.facts, events.identity, now, batch_max)
         self._commit.start()
@@ -98,6 +108,19 @@ class Ledger:
         """
         return self._commit.submit(command, receipt)
 
+    def kept(self, receipt: Receipt) -> Answer | None:
+        """The answer that a command got before; ``None`` where it is new. Waits for the store.
+
+        Raises:
+            PersistenceError: the event store can't be read.
+        """
+        if not receipt.keyed:
+            return None
+        kept = self.events.store.receipts([receipt.receipt_id], self._now())
+        if receipt.receipt_id not in kept:
+            return None
+        return replace(kept[receipt.receipt_id].answer_to(receipt), position=self.heads())
+
     def heads(self) -> dict[int, int]:
         """The ledger's position now: the last public event id of each partition."""
         return self.events.store.heads()
@@ -123,7 +146,7 @@ def _sqlite_env(home: Path) -> dict[str, str]:
 def _postgres_env(url: str) -> dict[str, str]:
     parts = conninfo_to_dict(url)
     return {
-        "PERSISTENCE_MODULE": "device_ledger.ledger.postgres_store:ConninfoFactory",
+        "PERSISTENCE_MODULE": "device_ledger.ledger.postgres_factory:ConninfoFactory",
         "POSTGRES_CONNINFO": conninfo(url),
         "APPLICATION_RECORDER_TOPIC": "device_ledger.ledger.postgres_store:PostgresLedgerRecorder",
         "POSTGRES_DBNAME": str(parts.get("dbname") or "postgres"),

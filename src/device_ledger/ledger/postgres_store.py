@@ -5,29 +5,33 @@ versions are checked, so that nothing can move between the check and the commit.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 from eventsourcing.persistence import Notification, StoredEvent
-from eventsourcing.postgres import PostgresApplicationRecorder, PostgresFactory
+from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg import Cursor
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow
 
+from device_ledger.ledger.postgres_factory import PREPARE_LOCK, MadeByOne
 from device_ledger.ledger.receipts import StoredReceipt
 from device_ledger.ledger.stores import (
+    HEADS,
     PURGE_MAX,
     SNAPSHOT_TOPICS,
     ConflictError,
     Identity,
+    StoreRefusedError,
     Stream,
     Unit,
+    made_by,
     new_heads,
+    read_heads,
     schema,
 )
-from device_ledger.postgres import RECONNECT_SECONDS
+from device_ledger.postgres import is_alone
+from device_ledger.schemas import EVENTS, IN_POSTGRESQL
 
-_PREPARE_LOCK = 0x6465766C
 # An ORDER BY keeps the planner from turning the inner query into a hash join over the table.
 _SNAPSHOTS = (
     "SELECT s.* FROM unnest(%s::uuid[]) AS w(id) CROSS JOIN LATERAL"
@@ -54,6 +58,7 @@ _KEEP_RECEIPTS = (
     " ON CONFLICT (receipt_id) DO UPDATE SET body_hash = excluded.body_hash,"
     " answer = excluded.answer, expires_at = excluded.expires_at WHERE receipts.expires_at <= %s"
 )
+_LAST_ID = "SELECT setval(pg_get_serial_sequence('device_ledger_events', 'notification_id'), %s)"
 _ERASURES = "SELECT * FROM device_ledger_events WHERE topic = 'erasure.ordered.v1'"
 _PURGE = (
     "DELETE FROM receipts WHERE receipt_id IN"
@@ -61,29 +66,25 @@ _PURGE = (
 )
 
 
-class ConninfoFactory(PostgresFactory):
-    """The library's factory, with all that the store's URL says: ``sslmode``, ``options`` too."""
-
-    CONNINFO = "POSTGRES_CONNINFO"
-
-    def __init__(self, env: Any) -> None:
-        super().__init__(env)
-        pool = self.datastore.pool
-        pool.kwargs = {**cast("dict[str, Any]", pool.kwargs)} | conninfo_to_dict(
-            self.env.get(self.CONNINFO, "")
-        )
-        pool.reconnect_timeout = RECONNECT_SECONDS
-
-
-class PostgresLedgerRecorder(PostgresApplicationRecorder):
+class PostgresLedgerRecorder(MadeByOne, PostgresApplicationRecorder):
     """See :class:`device_ledger.ledger.stores.LedgerRecorder`."""
+
+    _epoch = 0
 
     def prepare(self, partitions: int) -> Identity:
         """Make the ledger's tables and its identity, or read them."""
         with self.datastore.transaction(commit=True) as c:
-            c.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARE_LOCK,))
-            for statement in schema("postgres"):
+            c.execute("SELECT pg_advisory_xact_lock(%s)", (PREPARE_LOCK,))
+
+            def ask(statement: str, *values: Any) -> list[Any]:
+                c.execute(statement.replace("?", "%s"), values)
+                return [tuple(row.values()) for row in c.fetchall()] if c.description else []
+
+            is_made = EVENTS.expect(ask, IN_POSTGRESQL)
+            for statement in self._to_make(c):
                 c.execute(statement)
+            if not is_made:
+                EVENTS.note(ask)
             c.execute(
                 "INSERT INTO ledger_identity (ledger_id, epoch, partitions) VALUES (%s, 1, %s)"
                 " ON CONFLICT (one) DO NOTHING",
@@ -91,7 +92,46 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
             )
             c.execute("SELECT ledger_id, epoch, partitions FROM ledger_identity")
             row = c.fetchone() or {}
-            return Identity(row["ledger_id"], row["epoch"], row["partitions"])
+        self._epoch = row["epoch"]
+        return Identity(row["ledger_id"], row["epoch"], row["partitions"])
+
+    def begin_epoch(self, epoch: int, first_id: int, unit: Unit) -> None:
+        """In one transaction, while nobody else is connected."""
+        insert = (
+            "INSERT INTO device_ledger_events"
+            " (notification_id, originator_id, originator_version, topic, state)"
+            " VALUES (%s, %s, %s, %s, %s)"
+        )
+        ids = range(first_id, first_id + len(unit.events))
+        with self.datastore.transaction(commit=True) as c:
+            self._lock_table(c)
+            if not is_alone(lambda query: c.execute(query).fetchall()):
+                raise StoreRefusedError(
+                    "other processes are connected to the event store's database: stop them first"
+                )
+            c.executemany(
+                insert,
+                [
+                    (at, one.originator_id, one.originator_version, one.topic, one.state)
+                    for at, one in zip(ids, unit.events, strict=True)
+                ],
+            )
+            c.execute(_LAST_ID, (ids[-1],))
+            moved = new_heads(ids, unit.partitions)
+            c.execute(_MOVE_HEADS, (list(moved), list(moved.values())))
+            c.execute("UPDATE ledger_identity SET epoch = %s", (epoch,))
+        self._epoch = epoch
+
+    def _to_make(self, c: Cursor[DictRow]) -> list[str]:
+        """Nothing where all is there: even an index that exists asks for a lock on its table, and
+        those of two tables would be taken against the order in which a commit takes them."""
+        statements = schema("postgres")
+        all_there = (
+            "SELECT bool_and(to_regclass(it) IS NOT NULL) AS made FROM unnest(%s::text[]) it"
+        )
+        c.execute(all_there, (made_by(statements),))
+        row = c.fetchone() or {}
+        return [] if row["made"] else statements
 
     def load(self, originators: Collection[UUID]) -> dict[UUID, Stream]:
         """Snapshots first, then the events after them."""
@@ -183,8 +223,9 @@ class PostgresLedgerRecorder(PostgresApplicationRecorder):
             return self._heads(c)
 
     def _heads(self, c: Cursor[DictRow]) -> dict[int, int]:
-        c.execute("SELECT partition, last_id FROM partition_heads", prepare=True)
-        return {row["partition"]: row["last_id"] for row in c.fetchall()}
+        c.execute(HEADS, prepare=True)
+        rows = ((row["partition"], row["last_id"]) for row in c.fetchall())
+        return read_heads(rows, self._epoch)
 
     def add_snapshots(self, snapshots: Sequence[StoredEvent]) -> None:
         """Insert those that aren't there."""

@@ -53,6 +53,10 @@ class StoredReceipt:
     answer: bytes
     expires_at: str
 
+    def answer_to(self, receipt: Receipt) -> Answer:
+        """What the command of a receipt of the same id is answered, without a position."""
+        return Answer.read(self.answer) if self.body_hash == receipt.body_hash else KEY_REUSED
+
 
 KEY_REUSED = Answer("refused", "key-reused")
 """The Idempotency-Key came before with another body."""

@@ -29,9 +29,10 @@ from device_ledger.domain.customer.events import (
     LoginSeen,
 )
 from device_ledger.domain.customer.state import CustomerRef
+from device_ledger.domain.restored import LedgerRestored
 from device_ledger.wire import events as wire
 
-Fact = CustomerEvent | CommandRefused | ClaimEvent
+Fact = CustomerEvent | CommandRefused | ClaimEvent | LedgerRestored
 
 CLAIM_TAKEN = "claim.taken.v1"
 CLAIM_RELEASED = "claim.released.v1"
@@ -45,11 +46,16 @@ _PUBLIC: dict[type[Any], str] = {
     DeviceDeactivated: wire.DEVICE_DEACTIVATED,
     DeviceErased: wire.DEVICE_ERASED,
     CommandRefused: wire.COMMAND_REFUSED,
+    LedgerRestored: wire.LEDGER_RESTORED,
 }
 _CLASSES: dict[str, type[Any]] = {topic: fact for fact, topic in _PUBLIC.items()} | {
     ERASURE_ORDERED: ErasureOrdered
 }
-_SUBJECTS = ("device_token", "subject_token")
+_SUBJECTS: dict[type[Any], str] = {
+    fact: next(one.name for one in fields(fact) if one.name in {"device_token", "subject_token"})
+    for fact in _PUBLIC
+}
+"""Where a fact has the token that its public event is keyed by."""
 
 
 def _camel(name: str) -> str:
@@ -58,7 +64,7 @@ def _camel(name: str) -> str:
 
 
 _FIELDS: dict[type[Any], list[tuple[str, str]]] = {
-    fact: [(one.name, _camel(one.name)) for one in fields(fact) if one.name not in _SUBJECTS]
+    fact: [(one.name, _camel(one.name)) for one in fields(fact) if one.name != _SUBJECTS.get(fact)]
     for fact in _CLASSES.values()
 }
 
@@ -93,13 +99,8 @@ class Recorded:
 
 def subject_of(fact: Fact) -> str | None:
     """The token that the fact's public event is keyed by; ``None`` where it isn't public."""
-    match fact:
-        case ClaimTaken() | ClaimReleased() | ErasureOrdered():
-            return None
-        case CommandRefused():
-            return fact.subject_token
-        case _:
-            return fact.device_token
+    name = _SUBJECTS.get(type(fact))
+    return None if name is None else getattr(fact, name)
 
 
 class FactMapper(Mapper[UUID]):
@@ -131,23 +132,24 @@ class FactMapper(Mapper[UUID]):
         topic, data = upcast(stored_event.topic, body["data"])
         fact_class = _CLASSES[topic]
         values = {name: data[public] for name, public in _FIELDS[fact_class] if public in data}
-        if fact_class is not ErasureOrdered:
-            subject = "subject_token" if fact_class is CommandRefused else "device_token"
-            values[subject] = body["subject"]
+        if fact_class in _SUBJECTS:
+            values[_SUBJECTS[fact_class]] = body["subject"]
         return Recorded(originator, version, fact_class(**values), _origin(data))
 
     def _encode(self, recorded: Recorded) -> tuple[str, bytes]:
-        match recorded.fact:
+        fact = recorded.fact
+        if (topic := _PUBLIC.get(type(fact))) is not None:
+            return topic, orjson.dumps(self._public(recorded, fact, topic))
+        match fact:
             case ClaimTaken(holder=holder):
                 return CLAIM_TAKEN, orjson.dumps({"holder": holder})
             case ClaimReleased():
                 return CLAIM_RELEASED, b"{}"
-            case ErasureOrdered() as fact:
+            case ErasureOrdered():
                 data = self._data(recorded, fact, ERASURE_ORDERED)
                 return ERASURE_ORDERED, orjson.dumps({"data": data})
-            case fact:
-                topic = _PUBLIC[type(fact)]
-                return topic, orjson.dumps(self._public(recorded, fact, topic))
+            case _:
+                raise TypeError(f"a {type(fact).__name__} is no fact that is stored")
 
     def _public(self, recorded: Recorded, fact: Any, topic: str) -> dict[str, Any]:
         data = self._data(recorded, fact, topic)

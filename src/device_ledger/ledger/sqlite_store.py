@@ -1,12 +1,13 @@
 """The event store on SQLite: WAL, ``synchronous=FULL``, for one API process."""
 
-import json
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 from eventsourcing.persistence import Notification, OperationalError, StoredEvent
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
@@ -16,8 +17,10 @@ from eventsourcing.sqlite import (
     SQLiteFactory,
 )
 
+from device_ledger.ledger.bell import bell_of, ring
 from device_ledger.ledger.receipts import StoredReceipt
 from device_ledger.ledger.stores import (
+    HEADS,
     PURGE_MAX,
     SNAPSHOT_TOPICS,
     ConflictError,
@@ -25,8 +28,10 @@ from device_ledger.ledger.stores import (
     Stream,
     Unit,
     new_heads,
+    read_heads,
     schema,
 )
+from device_ledger.schemas import EVENTS, IN_SQLITE
 
 _SNAPSHOTS = (
     "SELECT s.* FROM json_each(?) AS w CROSS JOIN stored_snapshots AS s"
@@ -49,6 +54,7 @@ _KEEP_RECEIPT = (
     " body_hash = excluded.body_hash, answer = excluded.answer, expires_at = excluded.expires_at"
     " WHERE receipts.expires_at <= ?"
 )
+_MOVE_HEADS = "INSERT OR REPLACE INTO partition_heads VALUES (?, ?)"
 _ERASURES = "SELECT rowid AS id, * FROM stored_events WHERE topic = 'erasure.ordered.v1'"
 _PURGE = (
     "DELETE FROM receipts WHERE receipt_id IN"
@@ -96,30 +102,63 @@ class DurableFactory(SQLiteFactory):
 class SQLiteLedgerRecorder(SQLiteApplicationRecorder):
     """See :class:`device_ledger.ledger.stores.LedgerRecorder`."""
 
+    _epoch = 0
+
     def prepare(self, partitions: int) -> Identity:
         """Make the ledger's tables and its identity, or read them."""
         with self.datastore.transaction(commit=True) as c:
+
+            def ask(statement: str, *values: Any) -> list[Any]:
+                c.execute(statement, values)
+                return list(c.fetchall())
+
+            is_made = EVENTS.expect(ask, IN_SQLITE)
             for statement in schema("sqlite"):
                 c.execute(statement)
+            if not is_made:
+                EVENTS.note(ask)
             c.execute(
                 "INSERT INTO ledger_identity SELECT ?, 1, ?"
                 " WHERE NOT EXISTS (SELECT 1 FROM ledger_identity)",
                 (str(uuid4()), partitions),
             )
             c.execute("SELECT ledger_id, epoch, partitions FROM ledger_identity")
-            return Identity(*c.fetchone())
+            identity = Identity(*c.fetchone())
+        self._epoch = identity.epoch
+        return identity
+
+    def begin_epoch(self, epoch: int, first_id: int, unit: Unit) -> None:
+        """In one transaction; whoever calls holds the locks of all who write."""
+        insert = (
+            "INSERT INTO stored_events"
+            " (rowid, originator_id, originator_version, topic, state) VALUES (?, ?, ?, ?, ?)"
+        )
+        ids = range(first_id, first_id + len(unit.events))
+        with self.datastore.transaction(commit=True) as c:
+            c.executemany(
+                insert,
+                [
+                    (at, UUID(str(one.originator_id)).hex, place, one.topic, one.state)
+                    for at, one in zip(ids, unit.events, strict=True)
+                    for place in [one.originator_version]
+                ],
+            )
+            moved = new_heads(ids, unit.partitions)
+            c.executemany(_MOVE_HEADS, list(moved.items()))
+            c.execute("UPDATE ledger_identity SET epoch = ?", (epoch,))
+        self._epoch = epoch
 
     def load(self, originators: Collection[UUID]) -> dict[UUID, Stream]:
         """Snapshots first, then the events after them."""
         streams: dict[UUID, Stream] = {}
         keys = [originator.hex for originator in originators]
         with self.datastore.transaction(commit=False) as c:
-            c.execute(_SNAPSHOTS, (json.dumps(keys),))
+            c.execute(_SNAPSHOTS, (_array(keys),))
             after = dict.fromkeys(keys, 0)
             for row in c.fetchall():
                 streams[UUID(row["originator_id"])] = Stream(_stored(row))
                 after[row["originator_id"]] = row["originator_version"]
-            c.execute(_EVENTS, (json.dumps(list(after.items())),))
+            c.execute(_EVENTS, (_array(after.items()),))
             for row in c.fetchall():
                 stream = streams.setdefault(UUID(row["originator_id"]), Stream())
                 stream.events.append(_stored(row))
@@ -131,7 +170,7 @@ class SQLiteLedgerRecorder(SQLiteApplicationRecorder):
             c.execute(
                 "SELECT r.* FROM json_each(?) AS w CROSS JOIN receipts AS r"
                 " ON r.receipt_id = w.value WHERE r.expires_at > ?",
-                (json.dumps(list(receipt_ids)), now),
+                (_array(receipt_ids), now),
             )
             return {row["receipt_id"]: StoredReceipt(*row) for row in c.fetchall()}
 
@@ -143,25 +182,31 @@ class SQLiteLedgerRecorder(SQLiteApplicationRecorder):
                 self._check(c, unit)
                 if writes:
                     self._write(c, unit)
-                return self._heads(c)
+                heads = self._heads(c)
         except sqlite3.OperationalError as error:
             raise OperationalError(str(error)) from error
+        if unit.events:
+            ring(bell_of(Path(self.datastore.pool.db_name)))
+        return heads
 
     def _check(self, c: SQLiteCursor, unit: Unit) -> None:
-        c.execute(_VERSIONS, (json.dumps([originator.hex for originator in unit.read]),))
-        now = {UUID(row["originator_id"]): row["version"] or 0 for row in c.fetchall()}
-        if now != unit.read:
+        read = {originator.hex: version for originator, version in unit.read.items()}
+        c.execute(_VERSIONS, (_array(read),))
+        now = {row["originator_id"]: row["version"] or 0 for row in c.fetchall()}
+        if now != read:
             raise ConflictError
 
     def _write(self, c: SQLiteCursor, unit: Unit) -> None:
         ids = self._insert_events(c, unit.events) or ()
         moved = new_heads(ids, unit.partitions)
-        c.executemany("INSERT OR REPLACE INTO partition_heads VALUES (?, ?)", list(moved.items()))
-        for kept in unit.receipts:
-            row = (kept.receipt_id, kept.body_hash, kept.answer, kept.expires_at, unit.now)
-            c.execute(f"{_KEEP_RECEIPT} RETURNING 1", row)
-            if c.fetchone() is None:
-                raise ConflictError
+        c.executemany(_MOVE_HEADS, list(moved.items()))
+        rows = [
+            (kept.receipt_id, kept.body_hash, kept.answer, kept.expires_at, unit.now)
+            for kept in unit.receipts
+        ]
+        c.executemany(_KEEP_RECEIPT, rows)
+        if rows and c.sqlite_cursor.rowcount != len(rows):
+            raise ConflictError
 
     def erasures(self, after: int, limit: int) -> list[Notification]:
         """By an index of their own."""
@@ -182,8 +227,8 @@ class SQLiteLedgerRecorder(SQLiteApplicationRecorder):
             return self._heads(c)
 
     def _heads(self, c: SQLiteCursor) -> dict[int, int]:
-        c.execute("SELECT partition, last_id FROM partition_heads")
-        return {row["partition"]: row["last_id"] for row in c.fetchall()}
+        c.execute(HEADS)
+        return read_heads(((row[0], row[1]) for row in c.fetchall()), self._epoch)
 
     def add_snapshots(self, snapshots: Sequence[StoredEvent]) -> None:
         """Insert those that aren't there."""
@@ -211,3 +256,7 @@ def _notification(row: sqlite3.Row) -> Notification:
     return Notification(
         UUID(row["originator_id"]), row["originator_version"], row["topic"], row["state"], row["id"]
     )
+
+
+def _array(values: Iterable[Any]) -> str:
+    return orjson.dumps(list(values)).decode()

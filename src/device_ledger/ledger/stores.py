@@ -3,14 +3,15 @@
 Two stores give it, ``sqlite_store`` and ``postgres_store``, and one contract test runs on both.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from typing import Protocol, Self
 from uuid import UUID
 
-from eventsourcing.persistence import Notification, StoredEvent
+from eventsourcing.persistence import Notification, OperationalError, StoredEvent
 
 from device_ledger.ledger.receipts import StoredReceipt
 
@@ -31,6 +32,13 @@ PURGE_MAX = 1_000
 
 class ConflictError(Exception):
     """What a decision rests on has moved since it was read; nothing was written."""
+
+
+class RestoredError(OperationalError):
+    """The store was restored since this process opened it: it is of another epoch now."""
+
+    def __init__(self) -> None:
+        super().__init__("the event store was restored since this process started: start it again")
 
 
 class StoreRefusedError(Exception):
@@ -119,7 +127,21 @@ class LedgerRecorder(Protocol):
         ...
 
     def heads(self) -> dict[int, int]:
-        """The last public event id of each partition that has one."""
+        """The last public event id of each partition that has one.
+
+        Raises:
+            RestoredError: the store is of another epoch than when it was prepared.
+        """
+        ...
+
+    def begin_epoch(self, epoch: int, first_id: int, unit: Unit) -> None:
+        """Raise the epoch, and write a unit's events with ids from ``first_id`` on, all above any
+        that is there; durable on return, or nothing.
+
+        Raises:
+            StoreRefusedError: other processes use the store.
+            PersistenceError: the database failed.
+        """
         ...
 
     def add_snapshots(self, snapshots: Sequence[StoredEvent]) -> None:
@@ -147,6 +169,24 @@ class LedgerRecorder(Protocol):
         ...
 
 
+HEADS = (
+    "SELECT partition, last_id FROM partition_heads UNION ALL SELECT -1, epoch FROM ledger_identity"
+)
+"""The heads, and the epoch as that of partition -1: `read_heads` takes them apart."""
+
+
+def read_heads(rows: Iterable[tuple[int, int]], epoch: int) -> dict[int, int]:
+    """The heads of these rows.
+
+    Raises:
+        RestoredError: the store is not of this epoch.
+    """
+    heads = dict(rows)
+    if heads.pop(-1) != epoch:
+        raise RestoredError
+    return heads
+
+
 def new_heads(ids: Sequence[int], partitions: Sequence[int | None]) -> dict[int, int]:
     """The last id of each partition that these events move."""
     return {
@@ -160,3 +200,8 @@ def schema(store: str) -> list[str]:
     """The statements that make the ledger's own tables on ``sqlite`` or ``postgres``."""
     text = files(__package__).joinpath(f"{store}.sql").read_text()
     return [statement for statement in text.split(";") if statement.strip()]
+
+
+def made_by(statements: Sequence[str]) -> list[str]:
+    """The names of the tables and indexes that these statements make."""
+    return [name for it in statements for name in re.findall(r"IF NOT EXISTS (\w+)", it)]

@@ -2,9 +2,10 @@
 
 Who holds a checkpoint of a log can make sure, without trusting the log's keeper, that a record is
 in it (:func:`verify_inclusion`), that a later checkpoint has everything that this one had
-(:func:`verify_consistency`), and that a copy of all records is whole (:func:`root_of`,
-:class:`CompactRange`). Trees are those of RFC 9162, checkpoints and notes those of C2SP
-(https://c2sp.org/tlog-checkpoint, https://c2sp.org/signed-note).
+(:func:`verify_consistency`), whichever keys the log was handed over to (:class:`KeyChain`), and
+that a copy of all records is whole (:func:`root_of`, :class:`CompactRange`). Trees are those of
+RFC 9162, checkpoints and notes those of C2SP (https://c2sp.org/tlog-checkpoint,
+https://c2sp.org/signed-note).
 """
 
 from device_ledger.proofs.checkpoint import (
@@ -16,6 +17,13 @@ from device_ledger.proofs.checkpoint import (
     split_notes,
 )
 from device_ledger.proofs.growing import CompactRange
+from device_ledger.proofs.handing_over import (
+    HAND_OVER,
+    HandOver,
+    KeyChain,
+    hand_over_line,
+    hand_over_of,
+)
 from device_ledger.proofs.merkle import (
     EMPTY_ROOT,
     InvalidProofError,
@@ -43,16 +51,21 @@ from device_ledger.proofs.note import (
 
 __all__ = [
     "EMPTY_ROOT",
+    "HAND_OVER",
     "Checkpoint",
     "CheckpointError",
     "CompactRange",
+    "HandOver",
     "InvalidProofError",
+    "KeyChain",
     "Nodes",
     "NoteError",
     "Signer",
     "UntrustedNoteError",
     "VerifierKey",
     "consistency_path",
+    "hand_over_line",
+    "hand_over_of",
     "inclusion_path",
     "leaf_hash",
     "node_hash",

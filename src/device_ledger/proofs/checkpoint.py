@@ -9,8 +9,6 @@ has), the number of its leaves, the root's base64, and lines that a log may add:
     last 48213
 """
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,8 +16,10 @@ from device_ledger.proofs.note import (
     NoteError,
     Signer,
     VerifierKey,
+    from_base64,
     open_note,
     sign_note,
+    to_base64,
     unverified_text,
 )
 
@@ -40,7 +40,7 @@ class Checkpoint:
     @property
     def text(self) -> str:
         """The note's text."""
-        root = base64.b64encode(self.root).decode()
+        root = to_base64(self.root)
         return "".join(f"{line}\n" for line in (self.origin, self.size, root, *self.extensions))
 
 
@@ -54,8 +54,8 @@ def parse_checkpoint(text: str) -> Checkpoint:
     if len(size) > 20 or not size.isascii() or not size.isdigit() or size != str(int(size)):
         raise CheckpointError("a checkpoint's second line is its number of leaves")
     try:
-        content = base64.b64decode(root, validate=True)
-    except (binascii.Error, ValueError):
+        content = from_base64(root)
+    except NoteError:
         content = b""
     if len(content) != 32:
         raise CheckpointError("a checkpoint's third line is the base64 of 32 bytes")

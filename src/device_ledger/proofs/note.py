@@ -60,7 +60,7 @@ class VerifierKey:
         """
         name, _, rest = text.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
-        content = _base64(encoded)
+        content = from_base64(encoded)
         if content[:1] != ED25519:
             raise NoteError("not a verifier key of Ed25519: NAME+ID+KEY")
         key = cls(name, content[1:])
@@ -74,7 +74,7 @@ class VerifierKey:
         return sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:ID_BYTES]
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.id.hex()}+{_text(ED25519 + self.public)}"
+        return f"{self.name}+{self.id.hex()}+{to_base64(ED25519 + self.public)}"
 
     def verify(self, signature: bytes, text: bytes) -> None:
         """Make sure that this key signed the text.
@@ -100,7 +100,7 @@ class Signer:
     def sign(self, text: str) -> str:
         """The signature line over a note's text."""
         signature = self.verifier.id + self._key.sign(text.encode())
-        return f"— {self.verifier.name} {_text(signature)}\n"
+        return f"— {self.verifier.name} {to_base64(signature)}\n"
 
 
 def sign_note(text: str, signers: Sequence[Signer]) -> str:
@@ -159,18 +159,27 @@ def _parts(note: str) -> tuple[str, list[str]]:
 def _signature(line: str) -> tuple[str, bytes]:
     head, _, rest = line.partition(" ")
     name, _, encoded = rest.partition(" ")
-    signature = _base64(encoded)
+    signature = from_base64(encoded)
     if head != "—" or not name or len(signature) <= ID_BYTES:
         raise NoteError("a signature line is: — NAME SIGNATURE")
     return name, signature
 
 
-def _text(content: bytes) -> str:
+def to_base64(content: bytes) -> str:
+    """Its one standard base64 (RFC 4648, section 4)."""
     return base64.b64encode(content).decode()
 
 
-def _base64(text: str) -> bytes:
+def from_base64(text: str) -> bytes:
+    """What base64 says.
+
+    Raises:
+        NoteError: it says nothing, or has spare bits set: other letters for the same bytes.
+    """
     try:
-        return base64.b64decode(text, validate=True)
+        content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise NoteError("not base64") from None
+    if to_base64(content) != text:
+        raise NoteError("not canonical base64")
+    return content

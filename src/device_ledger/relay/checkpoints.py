@@ -2,20 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from device_ledger.proofs import (
     Checkpoint,
+    KeyChain,
     NoteError,
     VerifierKey,
-    open_checkpoint,
     parse_checkpoint,
     unverified_text,
 )
-from device_ledger.relay.signing import LogRefusedError
-from device_ledger.trees.names import LOGS, log_of
+from device_ledger.relay.signing import LogRefusedError, is_signed_by
 from device_ledger.trees.store import Stored, TreeStore
 from device_ledger.wire.topics import CHECKPOINTS, VERIFIER_KEY_HEADER
 
@@ -24,9 +24,12 @@ log = logging.getLogger(__name__)
 PARTITION = TopicPartition(CHECKPOINTS, 0)
 
 
-async def take_over(reader: AIOKafkaConsumer, store: TreeStore, keys: list[VerifierKey]) -> None:
+async def take_over(
+    reader: AIOKafkaConsumer, store: TreeStore, keys: Mapping[str, Sequence[VerifierKey]]
+) -> None:
     """Keep the checkpoints that are on the topic and aren't known to be: those that a crash left
-    unmarked, and, where the trees were lost, all.
+    unmarked, and, where the trees were lost, all. ``keys`` are by the names that the trees have;
+    others that the logs were handed over from are learnt from what is kept, and on the way.
 
     Raises:
         LogRefusedError: the topic has a checkpoint of ours that tells of another tree.
@@ -38,27 +41,49 @@ async def take_over(reader: AIOKafkaConsumer, store: TreeStore, keys: list[Verif
     if start > end:
         log.warning("topic %s is shorter than it was: it was made anew", CHECKPOINTS)
         start = begin
-    reader.seek(PARTITION, max(begin, start))
-    foreign = 0
-    while await reader.position(PARTITION) < end:
-        found = await reader.getmany(PARTITION, timeout_ms=1_000, max_records=500)
-        for records in found.values():
-            foreign += await asyncio.to_thread(_take, store, keys, records)
+    chain = KeyChain(key for of_name in keys.values() for key in of_name)
+    for name in keys:
+        chain.follow(await asyncio.to_thread(store.hand_overs, name))
+    foreign, learnt = 0, True
+    # Once more where a later hand-over tells who signed the earlier ones.
+    while learnt:
+        reader.seek(PARTITION, max(begin, start))
+        foreign, learnt = 0, False
+        while await reader.position(PARTITION) < end:
+            found = await reader.getmany(PARTITION, timeout_ms=1_000, max_records=500)
+            for records in found.values():
+                strangers = await asyncio.to_thread(_take, store, keys, chain, records)
+                learnt = _learnt(chain, records) or learnt
+                foreign += strangers
+        learnt = learnt and foreign > 0
     if foreign:
         log.error("topic %s: %d checkpoints are not signed by our key", CHECKPOINTS, foreign)
 
 
+def _learnt(chain: KeyChain, records: Sequence[ConsumerRecord[bytes, bytes]]) -> bool:
+    """Whether there was a hand-over among them that wasn't known."""
+    found = False
+    for record in records:
+        with suppress(NoteError, UnicodeDecodeError):
+            found = chain.learn((record.value or b"").decode()) or found
+    return found
+
+
 def _take(
-    store: TreeStore, keys: list[VerifierKey], records: Sequence[ConsumerRecord[bytes, bytes]]
+    store: TreeStore,
+    keys: Mapping[str, Sequence[VerifierKey]],
+    chain: KeyChain,
+    records: Sequence[ConsumerRecord[bytes, bytes]],
 ) -> int:
     """Keep the checkpoints of ours; how many are not."""
-    ours: dict[str, list[Stored]] = {name: [] for name in LOGS}
+    ours: dict[str, list[Stored]] = {name: [] for name in keys}
+    names = {key.name: name for name, of_name in keys.items() for key in of_name}
     foreign = 0
     for record in records:
         try:
             note = (record.value or b"").decode()
-            found = open_checkpoint(note, keys)
-            ours[log_of(found.origin)].append(Stored(found.size, note, record.offset))
+            found = chain.open(note)
+            ours[names[found.origin]].append(Stored(found.size, note, record.offset))
         except (NoteError, UnicodeDecodeError):
             foreign += 1
     for name, published in ours.items():
@@ -71,15 +96,20 @@ def _take(
     return foreign
 
 
-async def publish(producer: AIOKafkaProducer, store: TreeStore, name: str) -> None:
-    """Put on the topic what was signed and isn't there, in order.
+async def publish(
+    producer: AIOKafkaProducer, store: TreeStore, name: str, keys: Sequence[VerifierKey] = ()
+) -> None:
+    """Put on the topic what was signed and isn't there, in order, each with the first of the keys
+    that signed it.
 
     Raises:
         KafkaError: the broker didn't acknowledge.
     """
     while unpublished := await asyncio.to_thread(store.unpublished, name):
-        key = await asyncio.to_thread(store.verifier, name)
+        newest = await asyncio.to_thread(store.verifier, name)
         for stored in unpublished:
+            signed = (str(key) for key in keys if is_signed_by(stored.note, key))
+            key = next(signed, newest)
             sent = await producer.send_and_wait(
                 CHECKPOINTS,
                 stored.note.encode(),

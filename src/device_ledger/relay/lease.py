@@ -1,7 +1,7 @@
 """The lease that makes the relay single, and the bell that wakes it.
 
 On PostgreSQL both live on one connection: an advisory lock, gone with the connection, and LISTEN.
-On SQLite a lock file, and a look at the database's change counter every 5 ms: SQLite can't notify.
+On SQLite a lock file, and a named pipe that writers ring (`ledger.bell`): SQLite can't notify.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from typing import Protocol
 
 from psycopg import AsyncConnection, sql
 
+from device_ledger.ledger.bell import Listening, bell_of, listening
 from device_ledger.postgres import conninfo
 from device_ledger.settings import Settings
 
 LOCK_KEY = 0x72656C6179
 CHANNEL = "device_ledger_events"
-LOOK_SECONDS = 0.005
 TRY_LOCK_SECONDS = 0.2
 
 
@@ -49,8 +49,9 @@ async def take_lease(settings: Settings) -> AsyncIterator[Lease]:
         directory = settings.home / "ledger"
         lock = await _lock_file(directory / "relay.lock")
         try:
-            with closing(sqlite3.connect(directory / "events.db")) as connection:
-                yield SqliteLease(connection)
+            events = directory / "events.db"
+            with closing(sqlite3.connect(events)) as connection, listening(bell_of(events)) as bell:
+                yield SqliteLease(connection, bell)
         finally:
             os.close(lock)
 
@@ -69,20 +70,18 @@ class PostgresLease:
 
 
 class SqliteLease:
-    """A lock file; looks at the change counter."""
+    """A lock file; hears the bell, and looks at the change counter where none rang."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, bell: Listening) -> None:
         self._connection = connection
+        self._bell = bell
         self._seen = self._version()
 
     async def changed(self, within: float) -> bool:
-        """Look until the counter moves."""
-        for _ in range(int(within / LOOK_SECONDS)):
-            if (version := self._version()) != self._seen:
-                self._seen = version
-                return True
-            await asyncio.sleep(LOOK_SECONDS)
-        return False
+        """Wait for the bell; whatever was written meanwhile counts also where it did not ring."""
+        rung = await self._bell.rung(within)
+        before, self._seen = self._seen, self._version()
+        return rung or self._seen != before
 
     def _version(self) -> int:
         [version] = self._connection.execute("PRAGMA data_version").fetchone()

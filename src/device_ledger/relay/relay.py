@@ -8,6 +8,7 @@ is thrown away unflushed and the next one reads the tails again.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -16,10 +17,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from eventsourcing.persistence import Notification
 
 from device_ledger.ledger.ledger import EventStore
+from device_ledger.ledger.stores import RestoredError
 from device_ledger.relay.lease import Lease, take_lease
 from device_ledger.relay.logs import LogKeeper
+from device_ledger.relay.lost import keep_lost
 from device_ledger.relay.progress import ProgressTeller
 from device_ledger.relay.tails import (
+    GO_ON,
+    LostEventsError,
     RelayRefusedError,
     Tail,
     TopicBrokenError,
@@ -27,8 +32,8 @@ from device_ledger.relay.tails import (
     open_reader,
     read_tails,
 )
-from device_ledger.relay.together import first_to_end
 from device_ledger.settings import Settings
+from device_ledger.together import first_to_end
 from device_ledger.wire import topics
 from device_ledger.wire.codec import (
     CONTENT_TYPE_HEADER,
@@ -42,6 +47,8 @@ log = logging.getLogger(__name__)
 
 BATCH_MAX = 500
 IDLE_SECONDS = 0.75
+CHECK_SECONDS = 5.0
+"""How often the topic is looked at while there is always something to relay."""
 PAUSE_SECONDS = 0.5
 
 
@@ -75,6 +82,8 @@ async def run_relay(settings: Settings, bootstrap_servers: str, ready: Callable[
                     )
             except RelayRefusedError:
                 raise
+            except RestoredError as error:
+                raise RelayRefusedError(str(error)) from error
             except asyncio.CancelledError:
                 # Where its own tasks end, the Kafka client cancels whoever waits for them.
                 if relaying.cancelling():
@@ -100,6 +109,8 @@ async def _session_or_refill(
         await _session(settings, bootstrap_servers, events, logs, lease, ready=ready)
     except TopicBrokenError as error:
         log.warning("%s: it is made empty and filled from the start", error)
+        if isinstance(error, LostEventsError):
+            await keep_lost(settings, bootstrap_servers, events)
         # Under the lease, and not after it: another relay's records would be deleted.
         await lease.changed(0)
         await make_empty(bootstrap_servers, events.identity.partitions)
@@ -160,6 +171,7 @@ class Session:
         self._producer = producer
         self._tails = tails
         self._progress = progress
+        self._check_at = 0.0
         self._after = self._start()
 
     async def run(self, reader: AIOKafkaConsumer) -> None:
@@ -172,8 +184,9 @@ class Session:
                 self._after = batch[-1].id
             behind = len(batch) == BATCH_MAX
             self._progress.moved(self._after, _recorded_at(batch[-1]) if behind else asked)
-            if not batch and not await self._lease.changed(IDLE_SECONDS):
-                await self._check_ends(reader)
+            idle = not batch and not await self._lease.changed(IDLE_SECONDS)
+            if idle or time.monotonic() > self._check_at:
+                await self._check_topic(reader)
 
     @property
     def acknowledged(self) -> int:
@@ -184,18 +197,32 @@ class Session:
         """The id after which something may be missing on the topic."""
         heads = self._events.store.heads()
         for partition, tail in self._tails.items():
-            if tail.last_id > heads.get(partition, 0):
-                raise RelayRefusedError(
-                    f"topic {topics.EVENTS} is ahead of the event store in partition {partition}"
-                    f" ({tail.last_id} > {heads.get(partition, 0)}): the store is an old copy;"
-                    " restore the newest one"
-                )
+            self._expect_ours(partition, tail, heads.get(partition, 0))
         behind = [
             self._tails[partition].last_id
             for partition, head in heads.items()
             if self._tails[partition].last_id < head
         ]
         return min(behind) if behind else max(heads.values(), default=0)
+
+    def _expect_ours(self, partition: int, tail: Tail, head: int) -> None:
+        """Make sure that the topic's last event of a partition is in the store, to the byte: else
+        the topic tells a history that the store has not.
+        """
+        select = self._events.store.select_notifications
+        stored = select(tail.last_id, 1, stop=tail.last_id, topics=EVENT_TYPES)
+        same = tail.exact == b"".join(public_bytes(one.id, one.state) for one in stored)
+        if tail.last_id > head or not same:
+            if tail.epoch < self._events.identity.epoch:
+                raise LostEventsError(
+                    f"partition {partition} has event {tail.last_id} of epoch {tail.epoch}, which"
+                    " the restored event store has not"
+                )
+            ahead = "is ahead of" if tail.last_id > head else "has another event than"
+            raise RelayRefusedError(
+                f"topic {topics.EVENTS} {ahead} the event store in partition {partition}"
+                f" (event {tail.last_id}): the store is an old copy. {GO_ON}"
+            )
 
     def _next(self) -> Sequence[Notification]:
         return self._events.store.select_notifications(
@@ -224,13 +251,17 @@ class Session:
         for (partition, offset, _), record in zip(due, acknowledged, strict=True):
             _check_offset(partition, offset, record.offset)
 
-    async def _check_ends(self, reader: AIOKafkaConsumer) -> None:
-        """While nothing is to do, see that the topic is still as long as it was made."""
+    async def _check_topic(self, reader: AIOKafkaConsumer) -> None:
+        """See that the topic still begins and ends where it did: readers need all of it."""
         partitions = [TopicPartition(topics.EVENTS, number) for number in self._tails]
+        begins = await reader.beginning_offsets(partitions)
         ends = await reader.end_offsets(partitions)
-        for partition, end in ends.items():
-            number = partition.partition
-            _check_offset(number, self._tails[number].next_offset, end)
+        for partition in partitions:
+            tail = self._tails[partition.partition]
+            _check_offset(partition.partition, tail.next_offset, ends[partition])
+            if begins[partition] > tail.first_offset:
+                raise TopicBrokenError(f"partition {partition.partition} lost its first records")
+        self._check_at = time.monotonic() + CHECK_SECONDS
 
 
 def _recorded_at(stored: Notification) -> datetime:

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from device_ledger.domain.claim import Claim, ClaimReleased, ClaimTaken, claim_id, evolve_claim
+from device_ledger.domain.claim import Claim, ClaimEvent, claim_id, evolve_claim
 from device_ledger.domain.customer.command import Command, Context, Device
 from device_ledger.domain.customer.deactivate import DeactivateDevice
 from device_ledger.domain.customer.events import CommandRefused
@@ -105,7 +105,7 @@ class Scribe:
             yield self._event(UUID(int=0), refusal, origin)
             return
         for fact in facts:
-            if isinstance(fact, ClaimTaken | ClaimReleased):
+            if isinstance(fact, ClaimEvent):
                 evolve_claim(self._claim(fact.claim_id), fact)
                 self._id += 1
             else:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 
 from device_ledger.postgres import conninfo
+from device_ledger.schemas import IN_POSTGRESQL, IN_SQLITE, Ask, Schema, asker
 
 Connection = Any
 """A DB-API connection in autocommit, with ``execute`` (both drivers have it)."""
@@ -36,6 +37,8 @@ class Database(ABC):
     """The database's type of bytes."""
     errors: tuple[type[Exception], ...]
     """What the driver raises."""
+    is_there: str
+    """Asks whether a table is there."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -46,12 +49,25 @@ class Database(ABC):
         """A new connection, usable by any thread."""
 
     @abstractmethod
-    def prepare(self, statements: tuple[str, ...]) -> None:
+    def prepare(self, schema: Schema, statements: tuple[str, ...]) -> None:
         """Make the tables that these statements say, where they are missing.
 
         Raises:
+            SchemaError: they are of another version than the schema's.
             TreeStoreError: they can't be made.
         """
+
+    def ask(self, db: Connection) -> Ask:
+        """What a schema asks a database by."""
+        return asker(lambda statement, values: self.execute(db, statement, *values))
+
+    def _make(self, db: Connection, schema: Schema, statements: tuple[str, ...]) -> None:
+        ask = self.ask(db)
+        is_made = schema.expect(ask, self.is_there)
+        for statement in statements:
+            db.execute(statement)
+        if not is_made:
+            schema.note(ask)
 
     def execute(self, db: Connection, statement: str, *values: object) -> Any:
         """Run one statement, whose values are marked ``?``."""
@@ -125,12 +141,13 @@ class SqliteDatabase(Database):
     begin = "BEGIN IMMEDIATE"
     bytes_type = "BLOB"
     errors = (sqlite3.Error,)
+    is_there = IN_SQLITE
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
 
-    def prepare(self, statements: tuple[str, ...]) -> None:
+    def prepare(self, schema: Schema, statements: tuple[str, ...]) -> None:
         """See :meth:`Database.prepare`."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -138,7 +155,7 @@ class SqliteDatabase(Database):
         except OSError as error:
             raise TreeStoreError(f"cannot write {self._path}: {error.strerror}") from None
         self.run(lambda db: db.execute("PRAGMA journal_mode = WAL"))
-        self.transact(lambda db: [db.execute(statement) for statement in statements])
+        self.transact(lambda db: self._make(db, schema, statements))
 
     def _connect(self) -> Connection:
         connection = sqlite3.connect(
@@ -159,18 +176,18 @@ class PostgresDatabase(Database):
     begin = "BEGIN"
     bytes_type = "BYTEA"
     errors = (psycopg.Error,)
+    is_there = IN_POSTGRESQL
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
 
-    def prepare(self, statements: tuple[str, ...]) -> None:
+    def prepare(self, schema: Schema, statements: tuple[str, ...]) -> None:
         """See :meth:`Database.prepare`. Two that make a table at once fail without the lock."""
 
         def make(db: Connection) -> None:
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_PREPARE_LOCK,))
-            for statement in statements:
-                db.execute(statement)
+            self._make(db, schema, statements)
 
         self.transact(make)
 

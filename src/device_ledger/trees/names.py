@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from device_ledger.keyfile import create_key, key_path, load_key
+from device_ledger.keyfile import create_key, key_path, load_keys
 from device_ledger.proofs import Checkpoint, CheckpointError, Signer
 from device_ledger.settings import Settings
 from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG
@@ -13,9 +13,25 @@ _POSITION: Final = "position "
 _DIGITS_MAX: Final = 19
 
 
-def origin_of(ledger_id: str, log: str) -> str:
-    """The log's name in its checkpoints, and the name of the key that signs them."""
-    return f"device-ledger/{ledger_id}/{log}"
+def origin_of(ledger_id: str, log: str, epoch: int = 1) -> str:
+    """The log's name in its checkpoints, and the name of the key that signs them.
+
+    Each epoch has an events log of its own, since it is not the one before, grown.
+    """
+    return f"device-ledger/{ledger_id}{f':{epoch}' if epoch > 1 else ''}/{log}"
+
+
+def name_of_epoch(log: str, epoch: int) -> str:
+    """The name that a tree is kept under once its epoch is over."""
+    return f"{log}:{epoch}"
+
+
+def epoch_of(origin: str) -> tuple[str, int]:
+    """The ledger and the epoch that an origin names."""
+    _, _, named = origin.rpartition("/")[0].rpartition("/")
+    ledger_id, _, epoch = named.partition(":")
+    is_number = epoch.isascii() and epoch.isdigit() and len(epoch) <= _DIGITS_MAX
+    return ledger_id, int(epoch) if is_number else 1
 
 
 def log_of(origin: str) -> str:
@@ -43,14 +59,25 @@ def position_of(checkpoint: Checkpoint) -> int:
     raise CheckpointError("the checkpoint has no line: position NUMBER")
 
 
-def signer_of(settings: Settings, ledger_id: str, log: str) -> Signer | None:
-    """The signer of a log by the key of the settings or of the home; ``None`` where there is none.
+def signers_of(settings: Settings, ledger_id: str, log: str, epoch: int = 1) -> list[Signer]:
+    """The signers of a log by the keys of the settings or of the home, the newest last: none,
+    one, or two while one key is exchanged for another.
 
     Raises:
-        KeyLoadingError: the key can't be used.
+        KeyLoadingError: a key can't be used.
     """
-    seed = load_key("log", settings.log_key, settings.log_key_file, settings.home)
-    return None if seed is None else Signer(origin_of(ledger_id, log), seed)
+    seeds = load_keys("log", settings.log_key, settings.log_key_file, settings.home)
+    return [Signer(origin_of(ledger_id, log, epoch), seed) for seed in seeds]
+
+
+def signer_of(settings: Settings, ledger_id: str, log: str, epoch: int = 1) -> Signer | None:
+    """The newest signer of a log; ``None`` where there is no key.
+
+    Raises:
+        KeyLoadingError: a key can't be used.
+    """
+    signers = signers_of(settings, ledger_id, log, epoch)
+    return signers[-1] if signers else None
 
 
 def ensure_log_key(settings: Settings) -> None:
@@ -63,4 +90,4 @@ def ensure_log_key(settings: Settings) -> None:
         path = key_path(settings.home, "log")
         if not path.exists():
             create_key(path)
-    load_key("log", settings.log_key, settings.log_key_file, settings.home)
+    load_keys("log", settings.log_key, settings.log_key_file, settings.home)

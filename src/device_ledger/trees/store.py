@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from struct import pack, unpack
 from typing import Final
 
-from device_ledger.proofs import Nodes
+from device_ledger.proofs import HAND_OVER, Nodes
 from device_ledger.proofs.tiles import HASH_BYTES, WIDTH, append, nodes_in
+from device_ledger.schemas import TREES
 from device_ledger.settings import Settings
 from device_ledger.trees.database import (
     Connection,
@@ -20,34 +21,10 @@ from device_ledger.trees.database import (
     SqliteDatabase,
     TreeStoreError,
 )
+from device_ledger.trees.epochs import enter_epoch
+from device_ledger.trees.tables import SCHEMA
 from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG
 
-SCHEMA: Final = (
-    """CREATE TABLE IF NOT EXISTS log_trees (
-        log TEXT PRIMARY KEY,
-        size BIGINT NOT NULL,
-        position BIGINT NOT NULL,
-        verifier TEXT NOT NULL)""",
-    """CREATE TABLE IF NOT EXISTS log_tiles (
-        log TEXT NOT NULL,
-        level INTEGER NOT NULL,
-        place BIGINT NOT NULL,
-        hashes {bytes} NOT NULL,
-        PRIMARY KEY (log, level, place))""",
-    """CREATE TABLE IF NOT EXISTS log_events (
-        place BIGINT PRIMARY KEY, first_id BIGINT NOT NULL UNIQUE, ids {bytes} NOT NULL)""",
-    """CREATE TABLE IF NOT EXISTS log_access (
-        ref TEXT PRIMARY KEY, leaf BIGINT NOT NULL, bank_id TEXT)""",
-    """CREATE TABLE IF NOT EXISTS log_checkpoints (
-        log TEXT NOT NULL,
-        size BIGINT NOT NULL,
-        note TEXT NOT NULL,
-        topic_offset BIGINT,
-        PRIMARY KEY (log, size))""",
-    """CREATE INDEX IF NOT EXISTS log_checkpoints_unpublished
-        ON log_checkpoints (log, size) WHERE topic_offset IS NULL""",
-    "CREATE INDEX IF NOT EXISTS log_checkpoints_offset ON log_checkpoints (topic_offset)",
-)
 _ID_BYTES: Final = 8
 _NO_LIMIT: Final = 1 << 62
 
@@ -103,14 +80,30 @@ class TreeStore:
         return cls(PostgresDatabase(url) if url else SqliteDatabase(path))
 
     def prepare(self) -> None:
-        """Make the tables where they are missing."""
+        """Make the tables where they are missing.
+
+        Raises:
+            SchemaError: they are of another version.
+            TreeStoreError: they can't be made.
+        """
         bytes_type = self._database.bytes_type
-        self._database.prepare(tuple(one.format(bytes=bytes_type) for one in SCHEMA))
+        self._database.prepare(TREES, tuple(one.format(bytes=bytes_type) for one in SCHEMA))
 
     def standing(self, log: str) -> Standing:
         """Where a tree stands; a new one has no leaves."""
         row = self._database.one("SELECT size, position FROM log_trees WHERE log = ?", log)
         return Standing(*row) if row else Standing()
+
+    def enter_epoch(self, log: str, epoch: int) -> None:
+        """Begin the tree of a log anew where it is of an earlier epoch; that one, with what was
+        signed of it, is kept under a name of its own.
+
+        Raises:
+            LaterEpochError: it is of a later epoch.
+            TreeStoreError: the database failed.
+        """
+
+        self._database.transact(lambda db: enter_epoch(self._database, db, log, epoch))
 
     def verifier(self, log: str) -> str:
         """The verifier key of the log's checkpoints; empty before there was one."""
@@ -120,7 +113,7 @@ class TreeStore:
     def set_verifier(self, log: str, verifier: str) -> None:
         """Keep the verifier key of the log's checkpoints."""
         statement = (
-            "INSERT INTO log_trees VALUES (?, 0, 0, ?)"
+            "INSERT INTO log_trees (log, size, position, verifier) VALUES (?, 0, 0, ?)"
             " ON CONFLICT (log) DO UPDATE SET verifier = excluded.verifier"
         )
         self._database.run(lambda db: self._database.execute(db, statement, log, verifier))
@@ -192,6 +185,11 @@ class TreeStore:
         found = self.checkpoints(log, up_to=up_to, limit=1, newest_first=True)
         return found[0] if found else None
 
+    def hand_overs(self, log: str) -> list[str]:
+        """The checkpoints that hand a log over to another key, by their size. Looks at all."""
+        query = "SELECT note FROM log_checkpoints WHERE log = ? AND note LIKE ? ORDER BY size"
+        return [row[0] for row in self._database.all(query, log, f"%\n{HAND_OVER}%")]
+
     def unpublished(self, log: str, limit: int = 100) -> list[Stored]:
         """The oldest checkpoints that aren't on the topic yet."""
         rows = self._database.all(
@@ -249,7 +247,10 @@ class TreeStore:
         self._database.close()
 
     def _move(self, db: Connection, log: str, before: Standing, after: Standing) -> None:
-        insert = "INSERT INTO log_trees VALUES (?, 0, 0, '') ON CONFLICT DO NOTHING"
+        insert = (
+            "INSERT INTO log_trees (log, size, position, verifier) VALUES (?, 0, 0, '')"
+            " ON CONFLICT DO NOTHING"
+        )
         self._database.execute(db, insert, log)
         moved = self._database.execute(
             db,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from device_ledger.vault.store import Customer
+from device_ledger.vault.tables import Customer
 
 CACHE_SECONDS: Final = 60.0
 CACHE_SIZE: Final = 100_000

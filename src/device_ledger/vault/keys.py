@@ -1,16 +1,18 @@
-"""The two keys of an installation: where they come from, and the first ones made for ``up``."""
+"""The keys of an installation: where they come from, and the first ones made for ``up``."""
 
 import hmac
 import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pydantic import SecretStr
 
-from device_ledger.keyfile import KeyLoadingError, create_key, key_path, load_key, read_key
+from device_ledger import keyfile
+from device_ledger.keyfile import KeyLoadingError, create_key, key_path, setting_of
 from device_ledger.settings import Settings
 from device_ledger.vault.encoding import from_text, strings, to_text
 from device_ledger.vault.sealing import NONCE_BYTES
@@ -53,11 +55,42 @@ class MasterKey:
             raise ValueError("the wrapped key does not open") from None
 
 
+class MasterKeys:
+    """The master keys that a process has: one, and two while data keys are wrapped anew.
+
+    Those of a file are read again where a data key is wrapped by one that isn't known yet.
+    """
+
+    def __init__(
+        self, keys: Sequence[MasterKey], read_again: Callable[[], Sequence[MasterKey]] = tuple
+    ) -> None:
+        """``keys`` has the newest one last."""
+        self._keys = {key.id: key for key in keys}
+        self._read_again = read_again
+
+    @property
+    def newest(self) -> MasterKey:
+        """The one that a new vault's keys are wrapped by."""
+        return list(self._keys.values())[-1]
+
+    @property
+    def ids(self) -> list[str]:
+        """What they are named by, the newest last."""
+        return list(self._keys)
+
+    def find(self, key_id: str | None) -> MasterKey | None:
+        """The key of that ID, where it is known now."""
+        if key_id not in self._keys:
+            with suppress(KeyLoadingError):
+                self._keys = {key.id: key for key in self._read_again()} or self._keys
+        return self._keys.get(key_id or "")
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """The keys of an installation."""
 
-    master: MasterKey
+    masters: MasterKeys
     token: TokenKey
 
 
@@ -67,9 +100,22 @@ def load_keys(settings: Settings) -> Keys:
     Raises:
         KeyLoadingError: one of them is missing or no base64 of 32 bytes.
     """
-    master = _load("master", settings.master_key, settings.master_key_file, settings.home)
-    token = _load("token", settings.token_key, settings.token_key_file, settings.home)
-    return Keys(MasterKey(master), TokenKey(token))
+
+    def load() -> list[MasterKey]:
+        found = keyfile.load_keys(
+            "master", settings.master_key, settings.master_key_file, settings.home
+        )
+        return [MasterKey(key) for key in found]
+
+    masters = load()
+    token = keyfile.load_key("token", settings.token_key, settings.token_key_file, settings.home)
+    if not masters or token is None:
+        name = "token" if masters else "master"
+        setting = setting_of(name)
+        raise KeyLoadingError(
+            f"no {name} key: set {setting} or {setting}_FILE (base64 of 32 random bytes)"
+        )
+    return Keys(MasterKeys(masters, load), TokenKey(token))
 
 
 def load_or_create_keys(home: Path) -> Keys:
@@ -88,15 +134,5 @@ def load_or_create_keys(home: Path) -> Keys:
                     f"{path} is missing, but {home / room} holds data that needs it: restore it"
                 )
         create_key(path)
-    master, token = (read_key(key_path(home, name), name) for name in ("master", "token"))
-    return Keys(MasterKey(master), TokenKey(token))
-
-
-def _load(name: str, text: SecretStr, file: Path | None, home: Path) -> bytes:
-    key = load_key(name, text, file, home)
-    if key is None:
-        setting = f"DEVICE_LEDGER_{name.upper()}_KEY"
-        raise KeyLoadingError(
-            f"no {name} key: set {setting} or {setting}_FILE (base64 of 32 random bytes)"
-        )
-    return key
+    # Of the settings only the home counts: these keys are for trying things out.
+    return load_keys(Settings.model_construct(home=home))

@@ -4,12 +4,13 @@ import sqlite3
 from collections.abc import Callable
 from typing import NoReturn
 
-from device_ledger.keyfile import KeyLoadingError
 from device_ledger.settings import Settings
+from device_ledger.vault.connections import Connection
 from device_ledger.vault.keys import Keys
-from device_ledger.vault.store import Connection, Result, Store, VaultStoreError
+from device_ledger.vault.store import MASTER, Result, Store, VaultStoreError
 from device_ledger.vault.stores import PostgresStore, SqliteStore
 from device_ledger.vault.vault import Vault
+from device_ledger.vault.wrapping import expect_keys
 
 
 class _ReadOnly(Store):
@@ -17,10 +18,6 @@ class _ReadOnly(Store):
 
     def _transact(self, work: Callable[[Connection], Result]) -> NoReturn:  # noqa: ARG002
         raise VaultStoreError("this process only reads the vault")
-
-    def key_id(self, name: str) -> str:
-        """The ID of the key that the vault was made with; empty where there is none yet."""
-        return self._run(lambda db: self._key_id(db, name))
 
 
 class _SqliteReader(_ReadOnly, SqliteStore):
@@ -51,13 +48,11 @@ def open_to_read(settings: Settings, keys: Keys) -> Vault:
     path = settings.home / "vault" / "vault.db"
     store = _PostgresReader(url) if url else _SqliteReader(path)
     try:
-        for name, own in (("master", keys.master.id), ("token", keys.token.id)):
-            kept = store.key_id(name)
-            if not kept:
-                raise VaultStoreError("the vault was not made yet: the API makes it")
-            if kept != own:
-                raise KeyLoadingError(f"the vault was made with {name} key {kept}, this is {own}")
+        store.expect_schema()
+        if not (store.key_id(MASTER) and store.key_id("token")):
+            raise VaultStoreError("the vault was not made yet: the API makes it")
+        expect_keys(store, keys)
     finally:
         # Of this thread, which may not be the one that reads.
         store.close()
-    return Vault(store, keys.master)
+    return Vault(store, keys.masters)

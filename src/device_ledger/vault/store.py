@@ -5,33 +5,24 @@ A row is a customer's current key. Erased, it keeps the generation that the next
 tokens were made with. Each operation may be repeated; a connection belongs to one thread.
 """
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any, Final, TypeVar
 
-Customer = tuple[str, str]
-"""A bank's ID and a user's ID."""
-
-Connection = Any
-"""A DB-API connection in autocommit, with ``execute`` (both drivers have it)."""
+from device_ledger.schemas import VAULT, Ask, SchemaError, asker
+from device_ledger.vault.connections import Connection, Connections
+from device_ledger.vault.tables import COLUMNS, FIRST, GENERATIONS_LEFT_OUT, SCHEMA, Customer, Row
 
 Result = TypeVar("Result")
 
-SCHEMA: Final = (
-    """CREATE TABLE IF NOT EXISTS data_keys (
-        bank_id TEXT NOT NULL,
-        user_id TEXT NOT NULL,
-        generation BIGINT NOT NULL,
-        master_key_id TEXT,
-        wrapped TEXT,
-        PRIMARY KEY (bank_id, user_id))""",
-    "CREATE TABLE IF NOT EXISTS installation (name TEXT PRIMARY KEY, key_id TEXT NOT NULL)",
-)
-COLUMNS: Final = "bank_id, user_id, generation, master_key_id, wrapped"
 _READ_MAX = 1000
+
+MASTER: Final = "master"
+"""Under this name ``installation`` has the ID of the master key that wraps new data keys."""
+BEFORE: Final = "master-before"
+"""Under this one, while data keys are wrapped anew, the ID of the one that wrapped them before."""
 
 
 class VaultStoreError(Exception):
@@ -39,28 +30,7 @@ class VaultStoreError(Exception):
 
 
 class MasterKeyChangedError(VaultStoreError):
-    """The rows are wrapped by another master key than the writer's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A customer's key as stored: ``wrapped`` is None once it is erased."""
-
-    bank_id: str
-    user_id: str
-    generation: int
-    master_key_id: str | None
-    wrapped: str | None
-
-    @property
-    def customer(self) -> Customer:
-        """Whose key this is."""
-        return (self.bank_id, self.user_id)
-
-    @property
-    def newest_made(self) -> int:
-        """The newest generation that a key was made of, 0 for none."""
-        return self.generation if self.wrapped is not None else self.generation - 1
+    """New data keys are wrapped by another master key by now than the writer's."""
 
 
 class Store(ABC):
@@ -74,13 +44,13 @@ class Store(ABC):
     """Ends a query whose row must not change before the transaction's end."""
     errors: tuple[type[Exception], ...]
     """What the driver raises."""
+    is_there: str
+    """Asks whether a table is there."""
     is_local: bool
     """Whether a read takes tens of microseconds and waits for nobody."""
 
     def __init__(self) -> None:
-        self._local = threading.local()
-        self._opened: list[Connection] = []
-        self._lock = threading.Lock()
+        self.connections = Connections(self._connect)
 
     @abstractmethod
     def _connect(self) -> Connection:
@@ -91,8 +61,32 @@ class Store(ABC):
         """The rows of these customers, in one query."""
 
     def create_tables(self) -> None:
-        """Make the tables where they are missing."""
-        self._transact(lambda db: [db.execute(statement) for statement in SCHEMA])
+        """Make the tables where they are missing.
+
+        Raises:
+            VaultStoreError: they are of another version, or can't be made.
+        """
+        if not self.expect_schema():
+            self._transact(self._create)
+
+    def expect_schema(self) -> bool:
+        """Whether the tables were made already; then they are of this version's schema.
+
+        Raises:
+            VaultStoreError: they are not.
+        """
+        try:
+            return self._run(lambda db: VAULT.expect(self._ask(db), self.is_there))
+        except SchemaError as error:
+            raise VaultStoreError(str(error)) from error
+
+    def _create(self, db: Connection) -> None:
+        for statement in SCHEMA:
+            db.execute(statement)
+        VAULT.note(self._ask(db))
+
+    def _ask(self, db: Connection) -> Ask:
+        return asker(lambda statement, values: db.execute(self._sql(statement), values))
 
     def read(self, customers: Sequence[Customer]) -> list[Row]:
         """The rows that there are of these customers."""
@@ -103,7 +97,7 @@ class Store(ABC):
         return rows
 
     def insert(self, rows: Sequence[Row], master_key_id: str) -> None:
-        """Store keys, durable on return, where the customer has none of its generation yet.
+        """Store keys, durable on return, where the customer has none, nor had a later one.
 
         Raises:
             MasterKeyChangedError: the master key was rotated since.
@@ -112,8 +106,9 @@ class Store(ABC):
             f"INSERT INTO data_keys ({COLUMNS}) VALUES"
             f" {', '.join(['(?, ?, ?, ?, ?)'] * len(rows))}"
             " ON CONFLICT (bank_id, user_id) DO UPDATE"
-            " SET master_key_id = excluded.master_key_id, wrapped = excluded.wrapped"
-            " WHERE data_keys.wrapped IS NULL AND data_keys.generation = excluded.generation"
+            " SET generation = excluded.generation,"
+            " master_key_id = excluded.master_key_id, wrapped = excluded.wrapped"
+            " WHERE data_keys.wrapped IS NULL AND data_keys.generation <= excluded.generation"
         )
         # In one order everywhere, so that two writers can't wait for each other's rows.
         in_order = sorted(rows, key=lambda row: row.customer)
@@ -144,10 +139,74 @@ class Store(ABC):
             kept = self._run(lambda db: self._key_id(db, name))
         return kept
 
-    def replace_key_id(self, name: str, key_id: str) -> None:
-        """Keep another ID under a name."""
-        statement = self._sql("UPDATE installation SET key_id = ? WHERE name = ?")
-        self._transact(lambda db: db.execute(statement, (key_id, name)))
+    def key_id(self, name: str) -> str:
+        """The ID kept under a name; empty where there is none."""
+        return self._run(lambda db: self._key_id(db, name))
+
+    def first_generation(self) -> int:
+        """The generation that a new key has at least."""
+        return int(self.key_id(FIRST) or 1)
+
+    def raise_first_generation(self) -> None:
+        """From now on new keys have generations that none has had since this was copied."""
+        upsert = self._sql(
+            "INSERT INTO installation VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET key_id = excluded.key_id"
+        )
+
+        def write(db: Connection) -> None:
+            [newest] = db.execute("SELECT coalesce(max(generation), 0) FROM data_keys").fetchone()
+            first = max(int(self._key_id(db, FIRST) or 1), newest) + GENERATIONS_LEFT_OUT
+            db.execute(upsert, (FIRST, str(first)))
+
+        self._transact(write)
+
+    def begin_rotation(self, old: str, new: str) -> None:
+        """From now on new data keys are wrapped by another master key. Again is the same.
+
+        Raises:
+            MasterKeyChangedError: the old one isn't the one that wraps them.
+        """
+        insert = self._sql("INSERT INTO installation VALUES (?, ?)")
+        update = self._sql("UPDATE installation SET key_id = ? WHERE name = ? AND key_id = ?")
+
+        def switch(db: Connection) -> None:
+            if self._key_id(db, BEFORE) == old and self._key_id(db, MASTER) == new:
+                return
+            if db.execute(update, (new, MASTER, old)).rowcount != 1:
+                raise MasterKeyChangedError("the vault's master key was rotated meanwhile")
+            db.execute(insert, (BEFORE, old))
+
+        self._transact(switch)
+
+    def end_rotation(self, old: str) -> bool:
+        """Forget the master key before, where no data key is wrapped by it; whether that is so."""
+        left = self._sql("SELECT 1 FROM data_keys WHERE master_key_id = ? LIMIT 1")
+        forget = self._sql("DELETE FROM installation WHERE name = ?")
+
+        def end(db: Connection) -> bool:
+            if db.execute(left, (old,)).fetchone() is not None:
+                return False
+            db.execute(forget, (BEFORE,))
+            return True
+
+        return self._transact(end)
+
+    def wrapped_by(self) -> dict[str, int]:
+        """How many data keys each master key wraps, by its ID. Looks at all of them."""
+        query = (
+            "SELECT master_key_id, count(*) FROM data_keys WHERE wrapped IS NOT NULL"
+            " GROUP BY master_key_id"
+        )
+        return self._run(lambda db: {str(key_id): int(n) for key_id, n in db.execute(query)})
+
+    @abstractmethod
+    def scrub(self) -> None:
+        """Let nothing of what was deleted or replaced lie beside the tables, where that is ours.
+
+        Raises:
+            VaultStoreError: it lies there still.
+        """
 
     def page(self, after: Customer, limit: int) -> list[Row]:
         """The rows that follow a customer's, in order."""
@@ -157,26 +216,26 @@ class Store(ABC):
         )
         return self._run(lambda db: [Row(*row) for row in db.execute(query, (*after, limit))])
 
-    def rewrap(self, rows: Sequence[Row]) -> None:
-        """Put newly wrapped keys in the place of the same keys wrapped before."""
+    def rewrap(self, rows: Sequence[Row], old: str) -> None:
+        """Put newly wrapped keys in the place of the same keys as another master key wrapped them.
+
+        One that was erased meanwhile, or was wrapped anew, stays as it is.
+        """
         statement = self._sql(
             "UPDATE data_keys SET master_key_id = ?, wrapped = ?"
-            " WHERE bank_id = ? AND user_id = ? AND generation = ? AND wrapped IS NOT NULL"
+            " WHERE bank_id = ? AND user_id = ? AND generation = ? AND master_key_id = ?"
         )
 
         def write(db: Connection) -> None:
             for row in rows:
-                values = (row.master_key_id, row.wrapped, *row.customer, row.generation)
+                values = (row.master_key_id, row.wrapped, *row.customer, row.generation, old)
                 db.execute(statement, values)
 
         self._transact(write)
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        with self._lock:
-            while self._opened:
-                self._opened.pop().close()
-        self._local = threading.local()
+        """Close the connections of all threads, after what they are being used for."""
+        self.connections.close()
 
     def _sql(self, statement: str) -> str:
         return statement.replace("?", self.mark)
@@ -187,8 +246,8 @@ class Store(ABC):
         return "" if row is None else str(row[0])
 
     def _expect_master_key(self, db: Connection, key_id: str) -> None:
-        if self._key_id(db, "master", self.share) != key_id:
-            raise MasterKeyChangedError("the vault's master key was rotated: start again with it")
+        if self._key_id(db, MASTER, self.share) != key_id:
+            raise MasterKeyChangedError("the vault's master key was rotated meanwhile")
 
     def _transact(self, work: Callable[[Connection], Result]) -> Result:
         def run(db: Connection) -> Result:
@@ -207,27 +266,13 @@ class Store(ABC):
     def _run(self, work: Callable[[Connection], Result]) -> Result:
         """Do what may be repeated, a second time where the connection was lost."""
         try:
-            try:
-                return work(self._connection())
-            except self.errors:
-                if not getattr(self._connection(), "broken", False):
-                    raise
-                self._drop()
-                return work(self._connection())
+            with self.connections.in_use():
+                try:
+                    return work(self.connections.get())
+                except self.errors:
+                    if not getattr(self.connections.get(), "broken", False):
+                        raise
+                    self.connections.drop()
+                    return work(self.connections.get())
         except self.errors as error:
             raise VaultStoreError(f"the vault's store failed: {type(error).__name__}") from None
-
-    def _connection(self) -> Connection:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._connect()
-            with self._lock:
-                self._opened.append(connection)
-        return connection
-
-    def _drop(self) -> None:
-        connection = self._local.connection
-        self._local.connection = None
-        with self._lock:
-            self._opened.remove(connection)
-        connection.close()

@@ -10,12 +10,16 @@ from typing import Any, Final
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from device_ledger.backup.plan import HALF_RESTORED, is_half_restored
 from device_ledger.postgres import conninfo
+from device_ledger.schemas import IN_POSTGRESQL, IN_SQLITE
 from device_ledger.settings import Settings
-from device_ledger.vault.store import COLUMNS, SCHEMA, Connection, Customer, Store, VaultStoreError
+from device_ledger.vault.connections import Connection
+from device_ledger.vault.store import Store, VaultStoreError
+from device_ledger.vault.tables import COLUMNS, Customer
 
 WAL_SECONDS: Final = 10.0
-"""How long another process may keep a new file from being switched to write-ahead logging."""
+"""How long others may keep a file's write-ahead log from being turned on, or from being emptied."""
 
 
 class SqliteStore(Store):
@@ -25,6 +29,7 @@ class SqliteStore(Store):
     begin = "BEGIN IMMEDIATE"
     share = ""
     errors = (sqlite3.Error,)
+    is_there = IN_SQLITE
     is_local = True
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +48,16 @@ class SqliteStore(Store):
     def erase(self, customer: Customer, generation: int) -> None:
         """As of every store; the old key is gone from the log beside the file, too."""
         super().erase(customer, generation)
-        self._run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        self.scrub()
+
+    def scrub(self) -> None:
+        """Empty the log beside the file: it has pages as they were before."""
+        deadline = time.monotonic() + WAL_SECONDS
+        # SQLite waits for who reads or writes, and refuses one of two that empty it at once.
+        while self._run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())[0]:
+            if time.monotonic() > deadline:
+                raise VaultStoreError("the vault is read without a pause: try again")
+            time.sleep(0.01)
 
     def _connect(self) -> Connection:
         connection = sqlite3.connect(
@@ -77,23 +91,19 @@ class PostgresStore(Store):
     begin = "BEGIN"
     share = " FOR SHARE"
     errors = (psycopg.Error,)
+    is_there = IN_POSTGRESQL
     is_local = False
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
 
-    def create_tables(self) -> None:
-        """Make the tables where they are missing; a role that may only read needs not."""
+    def _create(self, db: Connection) -> None:
+        db.execute("SELECT pg_advisory_xact_lock(hashtext('device-ledger/vault'))")
+        super()._create(db)
 
-        def create(db: Connection) -> None:
-            db.execute("SELECT pg_advisory_xact_lock(hashtext('device-ledger/vault'))")
-            for statement in SCHEMA:
-                db.execute(statement)
-
-        exists = "SELECT to_regclass('installation') IS NOT NULL"
-        if not self._run(lambda db: db.execute(exists).fetchone()[0]):
-            self._transact(create)
+    def scrub(self) -> None:
+        """Nothing: dead rows and the write-ahead log are the database's own."""
 
     def _connect(self) -> Connection:
         return psycopg.connect(conninfo(self._url), autocommit=True)
@@ -131,6 +141,8 @@ def open_store(settings: Settings) -> Store:
     vault, events = (
         url.get_secret_value() for url in (settings.vault_url, settings.event_store_url)
     )
+    if not vault and is_half_restored(settings.home):
+        raise VaultStoreError(HALF_RESTORED)
     if not vault:
         return SqliteStore(settings.home / "vault" / "vault.db")
     if events and _database(vault) == _database(events):

@@ -8,27 +8,27 @@ may still open.
 """
 
 import asyncio
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Final, Self
 
-from device_ledger.keyfile import KeyLoadingError
 from device_ledger.settings import Settings
 from device_ledger.vault.cache import DataKey, KeyCache
-from device_ledger.vault.keys import Keys, MasterKey
-from device_ledger.vault.store import Customer, Row, Store
+from device_ledger.vault.keys import Keys, MasterKey, MasterKeys
+from device_ledger.vault.store import MASTER, MasterKeyChangedError, Store
 from device_ledger.vault.stores import open_store
-from device_ledger.vault.tokens import KEY_BYTES
+from device_ledger.vault.tables import Customer, Row
+from device_ledger.vault.wrapping import (
+    WrongMasterKeyError,
+    check_keys,
+    known,
+    new_row,
+    unwrapped,
+)
 
 BATCH_MAX: Final = 256
-REWRAP_MAX: Final = 1_000
-
-
-class WrongMasterKeyError(Exception):
-    """A data key was wrapped by another master key than this process has."""
 
 
 Found = dict[Customer, DataKey]
@@ -99,9 +99,11 @@ def _picked(opened: _Opened, customers: Sequence[Customer]) -> Found:
 class Vault:
     """The data keys of all customers. Its coroutines belong to one event loop."""
 
-    def __init__(self, store: Store, master: MasterKey, cache: KeyCache | None = None) -> None:
+    def __init__(self, store: Store, masters: MasterKeys, cache: KeyCache | None = None) -> None:
         self._store = store
-        self._master = master
+        self._masters = masters
+        self._wrapping: MasterKey | None = None
+        self._first: int | None = None
         self._cache = cache or KeyCache()
         self._reader = _Worker("vault-reader", self._read)
         self._maker = _Worker("vault-maker", self._read_or_make)
@@ -117,7 +119,7 @@ class Vault:
         store = open_store(settings)
         store.create_tables()
         check_keys(store, keys)
-        return cls(store, keys.master)
+        return cls(store, keys.masters)
 
     async def data_key(self, bank_id: str, user_id: str) -> DataKey:
         """The customer's key, made now where there is none; it is durable when this returns.
@@ -183,6 +185,14 @@ class Vault:
             self._store.erase(customer, erased[customer])
         return len(due)
 
+    def scrub(self) -> None:
+        """Let nothing of deleted keys lie beside the tables; a crash may have come before that.
+
+        Raises:
+            VaultStoreError: the store can't be used, or somebody reads it without a pause.
+        """
+        self._store.scrub()
+
     async def erase(self, bank_id: str, user_id: str, generation: int) -> None:
         """Delete the customer's keys up to a generation, for ever; again is the same.
 
@@ -223,73 +233,36 @@ class Vault:
     def _read_or_make(self, customers: list[Customer]) -> _Opened:
         """What two processes store at once, both read back: the first one's key."""
         rows = {row.customer: row for row in self._store.read(customers)}
+        first = self._first_generation()
         while True:
-            made = [
-                self._new(customer, rows[customer].generation if customer in rows else 1)
+            due = [
+                (customer, max(first, rows[customer].generation if customer in rows else 1))
                 for customer in customers
                 if customer not in rows or rows[customer].wrapped is None
             ]
-            if not made:
+            if not due:
                 return {customer: self._opened(row) for customer, row in rows.items()}
-            self._store.insert(made, self._master.id)
-            rows |= {row.customer: row for row in self._store.read([one.customer for one in made])}
+            self._make(due)
+            rows |= {row.customer: row for row in self._store.read([one for one, _ in due])}
 
-    def _new(self, customer: Customer, generation: int) -> Row:
-        wrapped = self._master.wrap(os.urandom(KEY_BYTES), *customer, generation)
-        return Row(*customer, generation, self._master.id, wrapped)
+    def _first_generation(self) -> int:
+        # Only a restore moves it, while no process is open.
+        if self._first is None:
+            self._first = self._store.first_generation()
+        return self._first
+
+    def _make(self, due: Sequence[tuple[Customer, int]]) -> None:
+        """Store new keys of these customers and generations, where there are none by then."""
+        if self._wrapping is None:
+            self._wrapping = known(self._masters, self._store.key_id(MASTER))
+        try:
+            made = [new_row(self._wrapping, *one) for one in due]
+            self._store.insert(made, self._wrapping.id)
+        except MasterKeyChangedError:
+            self._wrapping = None
 
     def _opened(self, row: Row) -> DataKey | WrongMasterKeyError:
         try:
-            return DataKey(row.generation, _unwrap(self._master, row))
+            return DataKey(row.generation, unwrapped(self._masters, row))
         except WrongMasterKeyError as error:
             return error
-
-
-def check_keys(store: Store, keys: Keys) -> None:
-    """Refuse other keys than those that the vault was made with.
-
-    Raises:
-        KeyLoadingError: one is another key.
-    """
-    for name, own in (("master", keys.master.id), ("token", keys.token.id)):
-        kept = store.claim_key_id(name, own)
-        if kept != own:
-            raise KeyLoadingError(f"the vault was made with {name} key {kept}, this is {own}")
-
-
-def rewrap(store: Store, old: MasterKey, new: MasterKey) -> int:
-    """Wrap all data keys by a new master key, and give back how many were.
-
-    No other process may use the vault meanwhile. Ended in the middle, run it again with the same
-    two keys: until it is through, neither opens the vault.
-
-    Raises:
-        KeyLoadingError: the old key is not the one that the vault is wrapped by.
-    """
-    half_done = f"{old.id}, half-way to {new.id}"
-    if store.claim_key_id("master", old.id) not in (old.id, half_done):
-        raise KeyLoadingError(f"the vault is not wrapped by master key {old.id}")
-    store.replace_key_id("master", half_done)
-    count, after = 0, ("", "")
-    while rows := store.page(after, REWRAP_MAX):
-        due = [row for row in rows if row.wrapped is not None and row.master_key_id != new.id]
-        store.rewrap([_rewrapped(row, old, new) for row in due])
-        count, after = count + len(due), rows[-1].customer
-    store.replace_key_id("master", new.id)
-    return count
-
-
-def _rewrapped(row: Row, old: MasterKey, new: MasterKey) -> Row:
-    wrapped = new.wrap(_unwrap(old, row), *row.customer, row.generation)
-    return Row(*row.customer, row.generation, new.id, wrapped)
-
-
-def _unwrap(master: MasterKey, row: Row) -> bytes:
-    if row.wrapped is None or row.master_key_id != master.id:
-        raise WrongMasterKeyError(
-            f"a data key is wrapped by master key {row.master_key_id}, not {master.id}"
-        )
-    try:
-        return master.unwrap(row.wrapped, *row.customer, row.generation)
-    except ValueError:
-        raise WrongMasterKeyError("a data key was changed or moved in the vault") from None

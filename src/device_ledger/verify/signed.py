@@ -7,9 +7,9 @@ from typing import Final
 
 from device_ledger.proofs import (
     Checkpoint,
+    KeyChain,
     NoteError,
     VerifierKey,
-    open_checkpoint,
     parse_checkpoint,
     split_notes,
     unverified_text,
@@ -30,7 +30,8 @@ class Signed:
 
 
 def signed_in_file(path: Path, log: str, key: VerifierKey) -> Signed:
-    """The checkpoints of a log in a file that holds one or many, of other logs too.
+    """The checkpoints of a log in a file that holds one or many, of other logs too; those of other
+    keys where the file has the hand-overs between.
 
     Raises:
         DifferenceError: one isn't signed by the key, or two of one size differ.
@@ -38,10 +39,15 @@ def signed_in_file(path: Path, log: str, key: VerifierKey) -> Signed:
         OSError, UnicodeDecodeError: it can't be read.
     """
     found: dict[int, Checkpoint] = {}
-    for note in split_notes(path.read_text("utf-8")):
-        if log_of(parse_checkpoint(unverified_text(note)).origin) != log:
-            continue
-        one = _verified(note, key)
+    notes = [
+        note
+        for note in split_notes(path.read_text("utf-8"))
+        if log_of(parse_checkpoint(unverified_text(note)).origin) == log
+    ]
+    chain = KeyChain([key])
+    chain.follow(notes)
+    for note in notes:
+        one = _verified(note, chain)
         if found.setdefault(one.size, one).root != one.root:
             raise DifferenceError(f"two checkpoints of {one.size} leaves were signed that differ")
     if not found:
@@ -59,19 +65,21 @@ def signed_here(trees: TreeStore, log: str, key: VerifierKey) -> Signed:
     newest = trees.newest_checkpoint(log)
     if newest is None:
         raise NoteError(f"nothing of the {log} log is signed yet")
-    return Signed(_pages(trees, log, key, newest.size), newest.size)
+    chain = KeyChain([key])
+    chain.follow(trees.hand_overs(log))
+    return Signed(_pages(trees, log, chain, newest.size), newest.size)
 
 
-def _pages(trees: TreeStore, log: str, key: VerifierKey, newest: int) -> Iterator[Checkpoint]:
+def _pages(trees: TreeStore, log: str, chain: KeyChain, newest: int) -> Iterator[Checkpoint]:
     above = -1
     while page := trees.checkpoints(log, above=above, up_to=newest, limit=_PAGE):
-        yield from (_verified(one.note, key) for one in page)
+        yield from (_verified(one.note, chain) for one in page)
         above = page[-1].size
 
 
-def _verified(note: str, key: VerifierKey) -> Checkpoint:
+def _verified(note: str, chain: KeyChain) -> Checkpoint:
     try:
-        return open_checkpoint(note, [key])
+        return chain.open(note)
     except NoteError as error:
         size = parse_checkpoint(unverified_text(note)).size
         raise DifferenceError(f"the checkpoint of {size} leaves doesn't hold: {error}") from None

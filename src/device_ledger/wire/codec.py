@@ -6,6 +6,7 @@ sender of an event gives the same ones.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -13,6 +14,7 @@ from aiokafka.partitioner import murmur2
 
 from device_ledger.wire.events import PublicEvent
 
+ID_MAX = (1 << 63) - 1
 PREV_HEADER = "prev"
 CONTENT_TYPE_HEADER = ("content-type", b"application/cloudevents+json; charset=utf-8")
 """What the Kafka binding of CloudEvents asks of a record in structured mode."""
@@ -35,7 +37,7 @@ def decode(value: bytes) -> PublicEvent:
     """
     try:
         body = orjson.loads(value)
-        return PublicEvent(
+        event = PublicEvent(
             int(body["id"]),
             body["source"],
             body["type"],
@@ -45,8 +47,17 @@ def decode(value: bytes) -> PublicEvent:
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise MalformedRecordError(f"not a public event: {type(error).__name__}") from None
+    # Whoever compares or keeps them relies on their types.
+    if not (
+        0 < event.id <= ID_MAX
+        and type(event.source) is type(event.type) is type(event.subject) is type(event.time) is str
+        and type(event.data) is dict
+    ):
+        raise MalformedRecordError("not a public event: a field of another type")
+    return event
 
 
+@lru_cache(1_024)
 def partition_of(key: str, partitions: int) -> int:
     """The partition of a key, as Kafka's own clients choose it (murmur2, sign bit dropped)."""
     return int(murmur2(key.encode()) & 0x7FFFFFFF) % partitions

@@ -16,6 +16,7 @@ DEVICE_LOGIN_SEEN: Final = "device.login_seen.v1"
 DEVICE_DEACTIVATED: Final = "device.deactivated.v1"
 DEVICE_ERASED: Final = "device.erased.v1"
 COMMAND_REFUSED: Final = "command.refused.v1"
+LEDGER_RESTORED: Final = "ledger.restored.v1"
 
 EVENT_TYPES: Final = (
     DEVICE_REGISTERED,
@@ -25,6 +26,7 @@ EVENT_TYPES: Final = (
     DEVICE_DEACTIVATED,
     DEVICE_ERASED,
     COMMAND_REFUSED,
+    LEDGER_RESTORED,
 )
 
 
@@ -128,6 +130,19 @@ class CommandRefused(Common):
 
     command: str
     code: str
+
+
+class LedgerRestored(Common):
+    """The event store was restored from a copy: the first event of its epoch in a partition.
+
+    Events of earlier epochs with an id above ``after`` (0: all) are not part of history any more:
+    a reader that applied one begins anew. ``bankId`` and ``userId`` are empty, and the subject is
+    of no device.
+    """
+
+    epoch: int
+    after: str
+    reason: str
 
 
 class PublicEvent(NamedTuple):

@@ -7,7 +7,7 @@ the audit read models, as a Parquet column, in a Sigma rule and in a CSV's head.
 from typing import Any, Final, NamedTuple
 
 from device_ledger.wire.access import AccessRecord
-from device_ledger.wire.events import COMMAND_REFUSED, PublicEvent
+from device_ledger.wire.events import COMMAND_REFUSED, LEDGER_RESTORED, PublicEvent
 
 EVENTS_LOG: Final = "events"
 ACCESS_LOG: Final = "access"
@@ -67,7 +67,7 @@ def entry_of_event(event: PublicEvent) -> Entry:
     actor = data["actor"]
     info: dict[str, Any] = data.get("info") or {}
     # A refusal without a device is filed under its user.
-    about_device = not (refused and event.subject == data["userId"])
+    about = event.type != LEDGER_RESTORED and not (refused and event.subject == data["userId"])
     return Entry(
         ref=str(event.id),
         log=EVENTS_LOG,
@@ -77,10 +77,10 @@ def entry_of_event(event: PublicEvent) -> Entry:
         outcome="refused" if refused else "done",
         code=data.get("code"),
         command=data.get("command"),
-        device_token=event.subject if about_device else None,
-        bank_id=data["bankId"],
+        device_token=event.subject if about else None,
+        bank_id=data["bankId"] or None,
         customer_id=data.get("customerId"),
-        user_id=data["userId"],
+        user_id=data["userId"] or None,
         registration_id=data.get("registrationId"),
         actor=actor["subject"],
         client=actor.get("client"),

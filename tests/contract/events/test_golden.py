@@ -23,6 +23,7 @@ from device_ledger.domain.customer.events import (
     LoginSeen,
 )
 from device_ledger.domain.customer.state import CustomerRef
+from device_ledger.domain.restored import LedgerRestored
 from device_ledger.ledger.records import Fact, FactMapper, Origin, Recorded, upcast
 from device_ledger.wire.codec import decode, partition_of, public_bytes
 from device_ledger.wire.events import EVENT_TYPES, PublicEvent
@@ -69,6 +70,7 @@ FACTS: dict[str, Fact] = {
     "device.deactivated.v1": DeviceDeactivated(TOKEN, REGISTRATION, "2026-01-31T09:30:00.000Z"),
     "device.erased.v1": DeviceErased(TOKEN, REGISTRATION, "retention"),
     "command.refused.v1": CommandRefused(TOKEN, "link", "device-taken"),
+    "ledger.restored.v1": LedgerRestored(TOKEN, 2, "1099", "restored from a copy"),
     "erasure.ordered.v1": ErasureOrdered(2, 3, "request 17", "customer"),
     "claim.taken.v1": ClaimTaken(AGGREGATE, UUID("00000000-0000-4000-8000-0000000000bb")),
     "claim.released.v1": ClaimReleased(AGGREGATE),

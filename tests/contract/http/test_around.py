@@ -18,6 +18,9 @@ ORIGIN = "https://app.bank.example"
 WITH_CORS = pytest.mark.parametrize("chosen", [{"cors_origins": f"{ORIGIN}, https://b.example"}])
 
 
+WITHOUT_KAFKA = {"kafka": "no broker takes connections"}
+
+
 async def test_it_is_alive_without_a_token(api: Installation) -> None:
     response = await api.client.get("/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
@@ -29,7 +32,7 @@ async def test_it_is_not_ready_before_everything_was_up_once_and_then_degraded(
     response = await api.client.get("/readyz")
     assert (response.status_code, response.json()) == (
         503,
-        {"status": "down", "down": ["kafka"], "degraded": []},
+        {"status": "down", "down": ["kafka"], "degraded": [], "reasons": WITHOUT_KAFKA},
     )
     async with await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0) as kafka:
         api.settings.broker_port = kafka.sockets[0].getsockname()[1]
@@ -38,7 +41,7 @@ async def test_it_is_not_ready_before_everything_was_up_once_and_then_degraded(
     response = await api.client.get("/readyz")
     assert (response.status_code, response.json()) == (
         200,
-        {"status": "ready", "down": [], "degraded": ["kafka"]},
+        {"status": "ready", "down": [], "degraded": ["kafka"], "reasons": WITHOUT_KAFKA},
     )
 
 
@@ -123,6 +126,22 @@ async def test_a_ledger_that_takes_no_more_is_a_503(
     monkeypatch.setattr(api.services.ledger, "submit", overloaded)
     response = await api.command("link", LINK)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        (f"{BANNO}/users/7f1c2f0e-0b7e-4a39-9d5b-2f9f6f5c7a42/devices", "DELETE, GET"),
+        ("/v1/security/replays", "GET, POST"),
+        ("/v1/bank/customer/device/link", "POST"),
+        ("/settings/devices/a/b", "DELETE"),
+    ],
+)
+async def test_who_uses_another_method_is_told_all_that_the_address_allows(
+    api: Installation, path: str, methods: str
+) -> None:
+    response = await api.client.put(path)
+    assert (response.status_code, response.headers["Allow"]) == (405, methods)
 
 
 @WITH_CORS

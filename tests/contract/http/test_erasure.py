@@ -1,6 +1,6 @@
 """Erase a customer: what a security lead asks, is answered, and what is left of the customer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,13 @@ from device_ledger.ledger.erasures import erasure_of
 from device_ledger.proofs.receipt import open_receipt
 from device_ledger.settings import Settings
 from device_ledger.trees.names import ensure_log_key, signer_of
-from device_ledger.vault.sealing import CannotOpenError, unseal
+from device_ledger.vault.sealing import CannotOpenError, Unsealer
 from device_ledger.wire.access import CUSTOMER_ERASED, decode, split
 from device_ledger.wire.events import EVENT_TYPES
 from tests.conftest import AnyStore
 from tests.contract.http.conftest import ON_BOTH
 from tests.support.crashing import Crash, crash_at
 from tests.support.installation import Installation, serving
-from tests.support.postgres import fresh_database
 
 ERASE = "/v1/security/customers/erase"
 LINK = {"customerId": "customer-1", "phrase": "Blue heron", "deviceId": "device-1"}
@@ -263,17 +262,10 @@ async def test_a_command_that_was_sealed_before_the_erasure_is_sealed_anew(
 
 
 @pytest.fixture
-def installed(
-    any_store: AnyStore, request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Settings]:
+def installed(any_store: AnyStore, vault_url: str, tmp_path: Path) -> Settings:
     """Settings of an installation that can be started again: all stores on SQLite, or none."""
-    urls: dict[str, Any] = {}
-    if not any_store.url:
-        yield Settings(home=tmp_path, embedded_issuer=True)
-        return
-    with fresh_database(request.getfixturevalue("postgres")) as vault_url:
-        urls = {"event_store_url": any_store.url, "vault_url": vault_url}
-        yield Settings(home=tmp_path, embedded_issuer=True, **urls)
+    urls: dict[str, Any] = {"event_store_url": any_store.url, "vault_url": vault_url}
+    return Settings(home=tmp_path, embedded_issuer=True, **urls)
 
 
 async def test_a_crash_at_any_line_leaves_an_erasure_that_is_over_or_never_was(
@@ -325,7 +317,7 @@ async def nothing_opens(api: Installation, name: str) -> None:
     for field, value in sealed:
         for key in found.values():
             with pytest.raises(CannotOpenError):
-                unseal(key.key, field, "bank-1", user_id, value)
+                Unsealer(key.key, "bank-1", user_id).open(field, value)
 
 
 def sealed_values(api: Installation, user_id: str) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.rates import FEW_UNKNOWN
 from tests.support.installation import Installation
 
 LINK = {"customerId": "customer-1", "phrase": "Blue heron", "deviceId": "device-1"}
@@ -114,6 +115,26 @@ async def test_after_too_many_unknown_devices_no_lookup_tells_anything(api: Inst
         "/v1/customer/device/lookup", json={"deviceId": "device-1"}, headers=api.merchant("shop-2")
     )
     assert other.status_code == 200
+
+
+@pytest.mark.parametrize("chosen", [{"rate_unknown_lookups_together": 4}])
+async def test_many_merchants_that_ask_for_few_unknown_devices_are_limited_together(
+    api: Installation,
+) -> None:
+    await api.command("link", LINK)
+    await api.project()
+
+    async def asked(merchant: str, device_id: str) -> int:
+        body, headers = {"deviceId": device_id}, api.merchant(merchant)
+        response = await api.client.post("/v1/customer/device/lookup", json=body, headers=headers)
+        return response.status_code
+
+    await batch(api, ["x1", "x2", "x3", "x4"])
+    for merchant in ("shop-2", "shop-3"):
+        told = [await asked(merchant, f"x{number}") for number in range(FEW_UNKNOWN + 1)]
+        assert told == [404] * FEW_UNKNOWN + [429]
+        assert await asked(merchant, "device-1") == 429
+    assert [await asked("shop-4", "device-1") for _ in range(10)] == [200] * 10
 
 
 @pytest.mark.parametrize("chosen", [{"rate_unknown_lookups": 3}])

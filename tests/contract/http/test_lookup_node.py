@@ -45,9 +45,16 @@ async def client(place: Place) -> AsyncIterator[httpx.AsyncClient]:
 async def test_it_is_alive_and_not_ready(client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz")).status_code == 200
     told = await client.get("/readyz")
+    reasons = {
+        "lookup": "NotReadyError",
+        "events": "not compared with the topic for 10 s or more",
+        "kafka": "no broker takes connections",
+        "vault": "it isn't there",
+    }
+    degraded = ["events", "kafka", "vault"]
     assert (told.status_code, told.json()) == (
         503,
-        {"status": "down", "down": ["lookup"], "degraded": ["events", "kafka", "vault"]},
+        {"status": "down", "down": ["lookup"], "degraded": degraded, "reasons": reasons},
     )
     assert (await client.get("/metrics")).status_code == 200
     assert (await client.get("/openapi.json")).status_code == 200

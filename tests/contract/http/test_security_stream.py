@@ -8,15 +8,14 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-import uvicorn
 
 from api.security import alert_stream
 from api.security.services import STREAMS_OF_CALLER_MAX
-from device_ledger.cli.api import SERVER
 from device_ledger.wire import access
 from tests.contract.http.conftest import ON_BOTH
 from tests.support.access_log import spooled
 from tests.support.installation import Installation
+from tests.support.listening import listening
 from tests.support.trail import Trail
 
 STREAM = "/v1/security/alerts/stream"
@@ -26,17 +25,11 @@ Event = tuple[str, dict[str, Any], str]
 @pytest.fixture
 async def client(trail: Trail) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the installation over TCP: what is streamed arrives piece by piece."""
-    config = uvicorn.Config(trail.api.app, port=0, lifespan="off", **SERVER)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - the server tells nobody
-        await asyncio.sleep(0.01)
-    [port] = {one.getsockname()[1] for one in server.servers[0].sockets}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+    async with (
+        listening(trail.api.app) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client,
+    ):
         yield client
-    trail.api.app.state.ending.set()
-    server.should_exit = True
-    await serving
 
 
 class Events:

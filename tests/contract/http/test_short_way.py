@@ -17,7 +17,14 @@ ALSO_JSON = {"Content-Type": "application/json; charset=utf-8"}
 OF_EACH_ANSWER = {"x-request-id", "ratelimit", "ledger-position"}
 
 LOOKUP_PATH = "/v1/customer/device/lookup"
+LIST_PATH = "/v1/bank/devices/list"
 COMMAND = "/v1/bank/customer/device/"
+
+
+@pytest.fixture(autouse=True)
+def _no_second_between(api: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets Ledger-Age be compared too: no second begins between two answers."""
+    monkeypatch.setattr(api.services.backlog, "_clock", lambda: 1_000.0)
 
 
 def told(response: httpx.Response) -> tuple[int, dict[str, str], bytes]:
@@ -48,6 +55,7 @@ def test_the_routes_that_are_called_most_have_a_short_way() -> None:
         f"{COMMAND}login-seen",
         f"{COMMAND}deactivate",
         "/settings/devices",
+        LIST_PATH,
     }
 
 
@@ -123,3 +131,47 @@ async def test_a_key_that_comes_twice_is_answered_alike(api: Installation) -> No
         for media_type in (JSON, ALSO_JSON)
     ]
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "page=1&limit=2",
+        "limit=2&limit=3",
+        "limit=2&limit=2",
+        "limit=0",
+        "limit=%32",
+        "limit=+2",
+        "limit=2.0",
+        "limit=",
+        "limit",
+        "limit=2&&sortOrder=asc;page=1",
+        "sortBy=deviceId&sortOrder=asc",
+        "sortBy=nothing",
+        "customerId=customer-1",
+        "customerId=",
+        "search=CUSTOMER",
+        "search=%00",
+        "search=%ff%C3",
+        "search=a%2Bb+c",
+        "search=" + "x" * 257,
+        "cursor=nonsense",
+        "page=101&limit=100",
+        "nothing=1",
+    ],
+)
+async def test_a_banks_list_is_answered_alike(
+    api: Installation, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    for number in range(3):
+        device = {"customerId": "customer-1", "phrase": "Blue heron", "deviceId": f"d-{number}"}
+        assert (await api.command("link", device)).status_code == 200
+    await api.project()
+
+    async def listed() -> tuple[int, dict[str, str], bytes]:
+        return told(await api.client.get(f"{LIST_PATH}?{query}", headers=api.bank()))
+
+    short = await listed()
+    monkeypatch.setattr("api.lane._is_ordinary", lambda scope, lane: False)
+    assert short == await listed()

@@ -25,7 +25,7 @@ from device_ledger.ledger.ledger import Ledger
 from device_ledger.ledger.receipts import Answer
 from device_ledger.ledger.stores import Unit
 from device_ledger.settings import Settings
-from device_ledger.vault.keys import Keys, MasterKey
+from device_ledger.vault.keys import Keys, MasterKey, MasterKeys
 from device_ledger.vault.store import Store
 from device_ledger.vault.stores import open_store
 from device_ledger.vault.tokens import TokenKey
@@ -46,23 +46,19 @@ from tests.samples.commands import (
     receipt,
     unlink,
 )
-from tests.support.postgres import fresh_database
 
 WAIT_SECONDS = 60
-KEYS = Keys(MasterKey(bytes(range(32))), TokenKey(bytes(range(32))))
+MASTER = MasterKey(bytes(range(32)))
+KEYS = Keys(MasterKeys([MASTER]), TokenKey(bytes(range(32))))
 NEXT_PHONE = replace(PHONE, sealed_id="sealed-anew", key_generation=2)
 STALE = ("stale", {"keyGeneration": "1"})
 
 
 @pytest.fixture
-def settings(any_store: AnyStore, request: pytest.FixtureRequest) -> Iterator[Settings]:
+def settings(any_store: AnyStore, vault_url: str) -> Settings:
     """Events and keys each in a store of their own."""
-    if not any_store.url:
-        yield Settings(home=any_store.home)
-        return
-    with fresh_database(request.getfixturevalue("postgres")) as vault_url:
-        urls = {"event_store_url": SecretStr(any_store.url), "vault_url": SecretStr(vault_url)}
-        yield Settings(home=any_store.home, **urls)  # type: ignore[arg-type]
+    urls = {"event_store_url": SecretStr(any_store.url), "vault_url": SecretStr(vault_url)}
+    return Settings(home=any_store.home, **urls)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -276,7 +272,7 @@ async def test_a_vault_restored_from_before_the_erasure_loses_the_key_at_the_nex
         answered(ledger.submit(erase(), receipt()))
         await finish(ledger, vault, ANNA, 1)
         forget_all_keys(settings)
-        keys_stored.insert([backup], KEYS.master.id)
+        keys_stored.insert([backup], MASTER.id)
         assert keys_of(keys_stored) == [(1, True)]
         assert complete(ledger, vault) == 1
     assert keys_of(keys_stored) == [(2, False)]

@@ -10,13 +10,16 @@ import pytest
 from device_ledger.keyfile import KeyLoadingError
 from device_ledger.settings import Settings
 from device_ledger.vault.cache import DataKey, KeyCache
-from device_ledger.vault.keys import Keys, MasterKey
-from device_ledger.vault.store import MasterKeyChangedError, Row, Store, VaultStoreError
+from device_ledger.vault.keys import Keys, MasterKey, MasterKeys
+from device_ledger.vault.store import Store, VaultStoreError
 from device_ledger.vault.stores import open_store
+from device_ledger.vault.tables import Row
 from device_ledger.vault.tokens import TokenKey
-from device_ledger.vault.vault import Vault, WrongMasterKeyError, check_keys, rewrap
+from device_ledger.vault.vault import Vault
+from device_ledger.vault.wrapping import WrongMasterKeyError, check_keys
 
-KEYS = Keys(MasterKey(bytes(range(32))), TokenKey(bytes(range(32))))
+MASTER = MasterKey(bytes(range(32)))
+KEYS = Keys(MasterKeys([MASTER]), TokenKey(bytes(range(32))))
 OTHER_MASTER = MasterKey(bytes(32))
 ANNA, BERT, CARL = ("bank-a", "anna"), ("bank-a", "bert"), ("bank-b", "anna")
 
@@ -103,11 +106,11 @@ async def test_a_process_that_comes_second_takes_the_first_ones_key(
     vault: Vault, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = b"f" * 32
-    wrapped = KEYS.master.wrap(first, *ANNA, 1)
+    wrapped = MASTER.wrap(first, *ANNA, 1)
     insert = vault._store.insert
 
     def overtaken(rows: Sequence[Row], master_key_id: str) -> None:
-        store.insert([Row(*ANNA, 1, KEYS.master.id, wrapped)], KEYS.master.id)
+        store.insert([Row(*ANNA, 1, MASTER.id, wrapped)], MASTER.id)
         insert(rows, master_key_id)
 
     monkeypatch.setattr(vault._store, "insert", overtaken)
@@ -128,7 +131,7 @@ async def test_after_a_crash_between_insert_and_read_back_the_stored_key_is_the_
         await vault.data_key(*ANNA)
     (row,) = store.read([ANNA])
     assert row.wrapped is not None
-    stored = DataKey(1, KEYS.master.unwrap(row.wrapped, *ANNA, 1))
+    stored = DataKey(1, MASTER.unwrap(row.wrapped, *ANNA, 1))
     assert await another_vault.data_key(*ANNA) == stored
     assert await vault.data_key(*ANNA) == stored
 
@@ -177,7 +180,7 @@ async def test_a_key_in_memory_is_read_again_after_a_minute_or_when_forgotten(
     store: Store, another_vault: Vault
 ) -> None:
     now = [0.0]
-    vault = Vault(store, KEYS.master, KeyCache(lambda: now[0]))
+    vault = Vault(store, KEYS.masters, KeyCache(lambda: now[0]))
     key = await vault.data_key(*ANNA)
     await another_vault.erase(*ANNA, generation=1)
     now[0] = 59.0
@@ -194,8 +197,8 @@ async def test_a_key_in_memory_is_read_again_after_a_minute_or_when_forgotten(
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        (Keys(OTHER_MASTER, KEYS.token), "the vault was made with master key"),
-        (Keys(KEYS.master, TokenKey(bytes(32))), "the vault was made with token key"),
+        (Keys(MasterKeys([OTHER_MASTER]), KEYS.token), "the vault needs master key"),
+        (Keys(KEYS.masters, TokenKey(bytes(32))), "the vault was made with token key"),
     ],
 )
 def test_other_keys_than_the_vaults_are_refused_in_one_line(
@@ -210,7 +213,7 @@ async def test_a_row_wrapped_by_another_master_key_spoils_no_neighbours_answer(
     vault: Vault, store: Store
 ) -> None:
     wrapped = OTHER_MASTER.wrap(b"k" * 32, *ANNA, 1)
-    store.insert([Row(*ANNA, 1, OTHER_MASTER.id, wrapped)], KEYS.master.id)
+    store.insert([Row(*ANNA, 1, OTHER_MASTER.id, wrapped)], MASTER.id)
     anna, bert = await asyncio.gather(
         vault.data_key(*ANNA), vault.data_key(*BERT), return_exceptions=True
     )
@@ -226,50 +229,21 @@ async def test_a_wrapped_key_moved_to_another_customer_does_not_open(
 ) -> None:
     await vault.data_key(*ANNA)
     (row,) = store.read([ANNA])
-    store.insert([Row(*BERT, 1, row.master_key_id, row.wrapped)], KEYS.master.id)
+    store.insert([Row(*BERT, 1, row.master_key_id, row.wrapped)], MASTER.id)
     with pytest.raises(WrongMasterKeyError, match="changed or moved"):
         await vault.data_key(*BERT)
 
 
-async def test_after_a_rotation_the_same_keys_open_with_the_new_master_key_only(
-    settings: Settings, store: Store, vault: Vault
+async def test_after_a_restore_new_keys_are_of_generations_that_were_never_made(
+    vault: Vault, store: Store, settings: Settings
 ) -> None:
-    keys = {one: await vault.data_key(*one) for one in (ANNA, BERT, CARL)}
-    await vault.erase(*CARL, generation=1)
-    assert rewrap(store, KEYS.master, OTHER_MASTER) == 2
-    rotated = Vault.open(settings, Keys(OTHER_MASTER, KEYS.token))
-    found = await rotated.existing_keys([ANNA, BERT, CARL])
-    assert found == {ANNA: keys[ANNA], BERT: keys[BERT]}
-    assert (await rotated.data_key(*CARL)).generation == 2
-    rotated.close()
-    with pytest.raises(KeyLoadingError, match="master key"):
-        Vault.open(settings, KEYS)
-    with pytest.raises(MasterKeyChangedError):
-        await vault.data_key("bank-a", "a customer that came after the rotation")
-    with pytest.raises(KeyLoadingError, match="not wrapped by master key"):
-        rewrap(store, KEYS.master, OTHER_MASTER)
-
-
-async def test_a_rotation_that_ended_in_the_middle_is_finished_by_another(
-    settings: Settings, store: Store, vault: Vault, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    customers = [("bank-a", str(number)) for number in range(1_200)]
-    keys = await asyncio.gather(*(vault.data_key(*customer) for customer in customers))
-    replace, calls = store.rewrap, list[int]()
-
-    def die_at_the_second(rows: Sequence[Row]) -> None:
-        calls.append(len(rows))
-        if len(calls) == 2:
-            raise VaultStoreError("killed here")
-        replace(rows)
-
-    monkeypatch.setattr(store, "rewrap", die_at_the_second)
-    with pytest.raises(VaultStoreError, match="killed here"):
-        rewrap(store, KEYS.master, OTHER_MASTER)
-    for master in (KEYS.master, OTHER_MASTER):
-        with pytest.raises(KeyLoadingError, match="half-way"):
-            Vault.open(settings, Keys(master, KEYS.token))
-    assert rewrap(store, KEYS.master, OTHER_MASTER) == 200
-    rotated = Vault.open(settings, Keys(OTHER_MASTER, KEYS.token))
-    assert await rotated.existing_keys(customers) == dict(zip(customers, keys, strict=True))
-    rotated.close()
+    anna = await vault.data_key(*ANNA)
+    await vault.data_key(*BERT)
+    store.raise_first_generation()
+    store.raise_first_generation()
+    restored = Vault.open(settings, KEYS)
+    await restored.erase(*BERT, 1)
+    keys = [await restored.data_key(*one) for one in (ANNA, BERT, CARL)]
+    restored.close()
+    assert keys[0] == anna
+    assert [one.generation for one in keys] == [1, 2_001, 2_001]

@@ -9,13 +9,14 @@ import pytest
 from psycopg import sql
 
 from device_ledger.settings import Settings
-from device_ledger.vault.keys import Keys, MasterKey
+from device_ledger.vault.keys import Keys, MasterKey, MasterKeys
 from device_ledger.vault.store import VaultStoreError
 from device_ledger.vault.stores import PostgresStore, SqliteStore, open_store
 from device_ledger.vault.tokens import TokenKey
 from device_ledger.vault.vault import Vault
 
-KEYS = Keys(MasterKey(bytes(range(32))), TokenKey(bytes(range(32))))
+MASTER = MasterKey(bytes(range(32)))
+KEYS = Keys(MasterKeys([MASTER]), TokenKey(bytes(range(32))))
 ANNA = ("bank-a", "anna")
 
 
@@ -38,7 +39,7 @@ async def test_the_file_is_private_and_durable_and_an_erased_key_is_in_none(
     assert any(row.wrapped.encode() in path.read_bytes() for path in files)
     await vault.erase(*ANNA, generation=1)
     assert not any(row.wrapped.encode() in path.read_bytes() for path in files)
-    connection = vault._store._connection()
+    connection = vault._store.connections.get()
     pragmas = ("journal_mode", "synchronous", "secure_delete")
     values = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas]
     assert values == ["wal", 2, 1]
@@ -47,7 +48,7 @@ async def test_the_file_is_private_and_durable_and_an_erased_key_is_in_none(
 
 def test_no_read_of_the_file_goes_through_the_whole_table(tmp_path: Path) -> None:
     vault = Vault.open(settings_of(tmp_path), KEYS)
-    connection = vault._store._connection()
+    connection = vault._store.connections.get()
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
     vault._store.read([ANNA, ("bank-b", "anna")])
@@ -109,7 +110,7 @@ async def test_a_role_that_may_only_read_opens_the_vault_and_makes_no_key(
     with psycopg.connect(postgres_database, autocommit=True) as connection:
         name = sql.Identifier(role)
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
-        grant = sql.SQL("GRANT SELECT ON data_keys, installation TO {}")
+        grant = sql.SQL("GRANT SELECT ON data_keys, installation, schema_version TO {}")
         connection.execute(grant.format(name))
         try:
             url = (

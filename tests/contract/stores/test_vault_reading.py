@@ -10,13 +10,14 @@ from psycopg import sql
 
 from device_ledger.keyfile import KeyLoadingError
 from device_ledger.settings import Settings
-from device_ledger.vault.keys import Keys, MasterKey
+from device_ledger.vault.keys import Keys, MasterKey, MasterKeys
 from device_ledger.vault.reading import open_to_read
 from device_ledger.vault.store import VaultStoreError
 from device_ledger.vault.tokens import TokenKey
 from device_ledger.vault.vault import Vault
 
-KEYS = Keys(MasterKey(bytes(range(32))), TokenKey(bytes(range(32))))
+MASTER = MasterKey(bytes(range(32)))
+KEYS = Keys(MasterKeys([MASTER]), TokenKey(bytes(range(32))))
 ANNA, BERT = ("bank-a", "anna"), ("bank-a", "bert")
 
 
@@ -67,13 +68,13 @@ def test_one_that_was_not_made_yet_is_not_made(settings: Settings) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [Keys(MasterKey(bytes(32)), KEYS.token), Keys(KEYS.master, TokenKey(bytes(32)))],
+    [Keys(MasterKeys([MasterKey(bytes(32))]), KEYS.token), Keys(KEYS.masters, TokenKey(bytes(32)))],
     ids=["master", "token"],
 )
 def test_other_keys_than_the_vaults_are_refused(
     settings: Settings, vault: Vault, other: Keys
 ) -> None:
-    with pytest.raises(KeyLoadingError, match="the vault was made with"):
+    with pytest.raises(KeyLoadingError, match=r"the vault (needs master|was made with token)"):
         open_to_read(settings, other)
 
 
@@ -86,7 +87,8 @@ async def test_a_role_that_may_only_select_is_enough(postgres_database: str) -> 
     with psycopg.connect(postgres_database, autocommit=True) as owner:
         name = sql.Identifier(role)
         owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(name))
-        owner.execute(sql.SQL("GRANT SELECT ON data_keys, installation TO {}").format(name))
+        tables = sql.SQL("GRANT SELECT ON data_keys, installation, schema_version TO {}")
+        owner.execute(tables.format(name))
         try:
             url = parts._replace(netloc=f"{role}:secret@{parts.netloc.rpartition('@')[2]}").geturl()
             reader = open_to_read(Settings.model_validate({"vault_url": url}), KEYS)

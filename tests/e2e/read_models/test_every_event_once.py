@@ -8,7 +8,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from device_ledger.settings import Settings
-from device_ledger.wire.topics import DEAD_LETTERS, EVENTS
+from device_ledger.wire.topics import EVENTS
 from device_ledger.wire.trail import entry_of_event
 from projections.guard import KafkaRecord
 from projections.links.queries import Filter, page
@@ -17,7 +17,7 @@ from projections.topic import GROUP
 from tests.conftest import AnyStore
 from tests.samples import events
 from tests.support import events_topic
-from tests.support.read_models import EVENT_MODELS, Dump, dump_of, end_of, until_shown
+from tests.support.read_models import Dump, dump_of, end_of, until_shown
 from tests.support.workers import (
     END,
     HALF,
@@ -103,34 +103,42 @@ async def test_a_topic_that_is_emptied_and_refilled_repeats_nothing(
     assert await running.shown(END) == expected
 
 
+async def test_a_topic_that_was_away_until_the_group_gave_it_up_is_read_when_it_is_back(
+    servers: str, tmp_path: Path, expected: Dump
+) -> None:
+    running = Running(servers, AnyStore("", tmp_path))
+    await running.send(RECORDS[:HALF])
+    # A worker in the place of one that ended just now gives up nothing.
+    await events_topic.forget_group(servers, GROUP)
+    with started(running.worker):
+        await running.shown(end_of(RECORDS[:HALF]))
+        await events_topic.remove(servers, EVENTS)
+        await events_topic.until_given_up(servers)
+        await events_topic.make_topics(servers, PARTITIONS, EVENTS)
+        await running.send(RECORDS)
+        assert await running.shown(END) == expected
+
+
+async def test_a_worker_is_given_what_the_group_gave_up_while_the_topic_was_away(
+    servers: str, tmp_path: Path, expected: Dump
+) -> None:
+    """Back within its session, a worker gets what it had: here nothing of the events."""
+    running = Running(servers, AnyStore("", tmp_path))
+    # A worker in the place of one that ended just now gives up nothing.
+    await events_topic.forget_group(servers, GROUP)
+    with started(running.worker):
+        await events_topic.remove(servers, EVENTS)
+        await events_topic.until_given_up(servers)
+        running.worker.kill()
+    await events_topic.make_topics(servers, PARTITIONS, EVENTS)
+    await running.send(RECORDS)
+    with started(running.worker):
+        assert await running.shown(END) == expected
+
+
 async def test_repeats_of_the_relay_change_nothing(on_sqlite: Running, expected: Dump) -> None:
     await on_sqlite.send(RECORDS[:HALF] + RECORDS[HALF - 50 : HALF] + RECORDS[HALF - 100 :])
     assert await on_sqlite.shown(END) == expected
-
-
-async def test_what_is_no_event_lies_in_the_dead_letters(
-    on_sqlite: Running, expected: Dump
-) -> None:
-    noise = KafkaRecord(1, 0, b"key", b"no event", (("prev", b"0"), ("more", b"too")))
-    await on_sqlite.send([*RECORDS[:HALF], noise, *RECORDS[HALF:]])
-    assert await on_sqlite.shown(END) == expected
-    letters = await events_topic.records_of(on_sqlite.servers, DEAD_LETTERS)
-    offset = sum(record.partition == 1 for record in RECORDS[:HALF])
-    told = {
-        (
-            letter.key,
-            letter.value,
-            (
-                *noise.headers,
-                ("dead-letter-reader", model.name.encode()),
-                ("dead-letter-reason", b"not a public event: JSONDecodeError"),
-                ("dead-letter-coordinates", f"1/{offset}".encode()),
-            ),
-        )
-        for model in EVENT_MODELS
-        for letter in [noise]
-    }
-    assert {(letter.key, letter.value, letter.headers) for letter in letters} == told
 
 
 async def test_many_records_behind_are_caught_up_in_bulk(on_sqlite: Running) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import orjson
 
 from device_ledger.wire.topics import ACCESS, ALERTS, EVENTS
-from projections.models import MODELS
+from projections.links.apply import MODEL as LINKS
+from projections.models import HURRIED, MODELS
+from projections.readers import open_read_models
+from projections.store import open_store
 from tests.conftest import AnyStore
 from tests.support import events_topic
 from tests.support.read_models import EVENT_MODELS, Dump, dump_of, end_of
@@ -23,6 +26,8 @@ from tests.support.workers import (
     started,
     until_workers,
 )
+
+QUARTER = HALF // 2
 
 
 async def test_a_stopped_worker_leaves_in_order(on_sqlite: Running) -> None:
@@ -75,6 +80,23 @@ async def test_a_topic_that_lacks_an_event_ends_the_worker_with_one_line(
         f"partition {lost.partition}: the topic lacks what follows {last_id}"
     )
     assert await dump_of(on_sqlite.settings) == before
+
+
+async def test_a_list_that_is_not_built_holds_up_no_lookup(
+    running: Running, expected: Dump
+) -> None:
+    await asyncio.to_thread(running.worker.kill)
+    running.lose_databases()
+    models = await open_read_models(running.settings)
+    with open_store(running.settings).building(LINKS):
+        running.worker.start()
+        for start in range(0, len(RECORDS), QUARTER):
+            part = RECORDS[: start + QUARTER]
+            await running.send(part[start:])
+            assert await models.wait_for(HURRIED.name, end_of(part), 60)
+        assert open_store(running.settings).live(LINKS) is None
+    await models.close()
+    assert await running.shown(END) == expected
 
 
 async def test_a_killed_rebuild_changes_nothing_and_leaves_nothing(

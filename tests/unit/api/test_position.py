@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.position import PositionCodec, UnknownPositionError
+from api.position import LostPositionError, PositionCodec, UnknownPositionError
 
 KEY = bytes(range(32))
 CODEC = PositionCodec(KEY, "ledger-1", 1)
@@ -39,6 +39,22 @@ def test_a_position_is_opaque_short_and_the_same_each_time() -> None:
 def test_a_position_of_another_ledger_epoch_or_key_is_unknown(other: PositionCodec) -> None:
     with pytest.raises(UnknownPositionError):
         CODEC.decode(other.encode(POSITION))
+
+
+def test_a_position_of_an_earlier_epoch_is_good_where_nothing_of_it_was_lost() -> None:
+    kept = {1: {0: 12, 3: 7, 200: 10**12}, 2: {0: 1 << 40, 3: 7, 200: 10**12}}
+    now = PositionCodec(KEY, "ledger-1", 3, kept)
+    assert now.decode(CODEC.encode(POSITION)) == POSITION
+    assert now.decode(CODEC.encode({3: 6})) == {3: 6}
+    for lost in ({0: 13}, {1: 1}):
+        with pytest.raises(LostPositionError):
+            now.decode(CODEC.encode(lost))
+    second = PositionCodec(KEY, "ledger-1", 2)
+    assert now.decode(second.encode({0: 1 << 40})) == {0: 1 << 40}
+    with pytest.raises(LostPositionError):
+        now.decode(second.encode({0: (1 << 40) + 1}))
+    with pytest.raises(UnknownPositionError):
+        now.decode(PositionCodec(KEY, "ledger-1", 4).encode(POSITION))
 
 
 def test_a_position_with_any_letter_changed_is_unknown() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from api import rates
 from api.errors import Refusal
-from api.rates import Quota, Standing
+from api.rates import FEW_UNKNOWN, Quota, Standing, UnknownLookups
 
 
 class Clock:
@@ -98,3 +98,19 @@ def test_only_so_many_callers_are_kept(quota: Quota, monkeypatch: pytest.MonkeyP
     for caller in ("a", "b", "c"):
         quota.take(caller, 6)
     assert [quota.standing(caller).remaining for caller in ("a", "b", "c")] == [6, 0, 0]
+
+
+def test_merchants_have_few_unknown_lookups_where_all_together_made_too_many(clock: Clock) -> None:
+    unknown = UnknownLookups(60, 100, clock)
+    for number in range(10):
+        unknown.require(f"shop-{number}")
+        unknown.owe(f"shop-{number}", 10)
+    with pytest.raises(Refusal):
+        unknown.require("shop-0")
+    for _ in range(FEW_UNKNOWN):
+        unknown.require("another")
+        unknown.owe("another", 1)
+    with pytest.raises(Refusal):
+        unknown.require("another")
+    clock.now += 6
+    unknown.require("shop-0")

@@ -131,7 +131,7 @@ def test_what_lies_below_the_home_outlives_its_writers_and_the_api_only_reads_th
             ("node-read-models", "/state/read-models", False),
             ("node-access-spool", "/state/access-spool", False),
         ],
-        "relay": [],
+        "relay": [("lost", "/state/lost", False)],
         "streams-1": [],
         "streams-2": [],
         "detector": [

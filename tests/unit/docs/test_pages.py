@@ -1,36 +1,15 @@
 """What the pages of docs say of the project's files is so."""
 
 import re
-from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import pytest
 
+from tests.support.supply_chain import COPYLEFT, licence, packages
+
 ROOT = Path(__file__).parents[3]
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
 PARTS = ("**Context.**", "**Decision.**", "**Consequences.**", "**Rejected.**", "**Kept by**")
-COPYLEFT = re.compile(r"\b(?:A|L)?GPL|General Public|MPL|Mozilla", re.IGNORECASE)
-
-
-def packages(lock: str) -> list[str]:
-    """The names of the packages that a lock file has."""
-    return re.findall(r"^([a-z0-9-]+)==", (ROOT / lock).read_text(), re.MULTILINE)
-
-
-def licence(package: str) -> str:
-    """All that a package says of its licence; nothing where it is not for this platform."""
-    try:
-        told = metadata(package)
-    except PackageNotFoundError:
-        return ""
-    classifiers = [it for it in told.get_all("Classifier") or [] if it.startswith("License")]
-    # Some put the whole text there: its first line is the name.
-    names = [
-        told[field].partition("\n")[0]
-        for field in ("License-Expression", "License")
-        if field in told
-    ]
-    return " ".join([*names, *classifiers])
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
@@ -40,12 +19,29 @@ def test_a_decision_has_all_its_parts_and_fits_a_page(page: Path) -> None:
     assert len(text.splitlines()) <= 50
 
 
-def test_the_tests_that_keep_a_decision_are_there() -> None:
+def names_of_tests() -> set[str]:
+    """The names of all tests."""
     tests = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
-    there = set(re.findall(r"^ *(?:async )?def (test_\w+)\(", tests, re.MULTILINE))
+    return set(re.findall(r"^ *(?:async )?def (test_\w+)\(", tests, re.MULTILINE))
+
+
+def test_the_tests_that_keep_a_decision_are_there() -> None:
+    there = names_of_tests()
     kept_by = {page.name: re.findall(r"`(test_\w+)`", page.read_text()) for page in DECISIONS}
     assert {name for name, keepers in kept_by.items() if not keepers} == set()
     assert {keeper for keepers in kept_by.values() for keeper in keepers} - there == set()
+
+
+def test_each_claim_of_the_security_page_names_its_tests() -> None:
+    sections = (ROOT / "docs" / "security.md").read_text().split("\n## ")[1:]
+    claims = [
+        claim for section in sections for claim in re.split(r"^- ", section, flags=re.MULTILINE)[1:]
+    ]
+    assert len(sections) == 7
+    assert [claim for claim in claims if "`test_" not in claim.split("\n\n")[0]] == []
+    assert all(len(section.splitlines()) <= 60 for section in sections)
+    named = {name for claim in claims for name in re.findall(r"`(test_\w+)`", claim)}
+    assert named - names_of_tests() == set()
 
 
 def test_every_decision_is_listed() -> None:
@@ -71,11 +67,11 @@ def test_the_locks_name_no_host_and_have_hashes(lock: str) -> None:
     assert re.findall(r"https?://\S+", text) == []
     assert len(
         re.findall(r"^[a-z0-9-]+==\S+(?: ; [^\\]+)? \\\n    --hash=", text, re.MULTILINE)
-    ) == (len(packages(lock)))
+    ) == (len(packages(ROOT / lock)))
 
 
 def test_every_package_with_a_licence_that_asks_for_more_is_named() -> None:
     page = (ROOT / "docs" / "decisions" / "0010-libraries-and-licences.md").read_text()
-    found = {name for name in packages("requirements.lock") if COPYLEFT.search(licence(name))}
+    found = {name for name in packages() if COPYLEFT.search(licence(name) or "")}
     assert {name for name in found if f"`{name}`" not in page} == set()
     assert {"psycopg", "certifi"} <= found

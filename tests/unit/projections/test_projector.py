@@ -146,7 +146,7 @@ async def test_an_event_that_cannot_be_applied_is_parked_and_passed(
     await projecting.apply(records[:2])
     reason = "can't be applied: KeyError 'sealedPhrase'"
     assert projecting.letters.letters == [
-        (name, Malformed(records[1], reason)) for name in ("lookup", "links")
+        (name, Malformed(records[1], reason, unfit=True)) for name in ("lookup", "links")
     ]
     assert [row.linked_at for row in await projecting.rows(LOOKUP)] == [events.at(1)]
     await projecting.apply(records[2:])

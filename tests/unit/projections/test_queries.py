@@ -160,6 +160,28 @@ async def test_a_search_finds_parts_of_words_and_whole_tokens(
     assert sorted(tokens(every.value)) == sorted(found)
 
 
+STRANGE = (r"o'b\r''\\k", '"x" & (y | !z):*', "<->a:b*c", "ab\tc\x7fd  e", "Ünïcode \U0001f4f1 ß")
+
+
+async def test_a_search_finds_each_part_of_what_an_indexs_language_would_read(
+    projecting: Projecting,
+) -> None:
+    told = [
+        events.linked(number + 1, device=f"device-{number}", info={"model": text})
+        for number, text in enumerate(STRANGE)
+    ]
+    projecting.topic.add(events.on_partitions(told, PARTITIONS))
+    await projecting.apply([])
+    models = await open_read_models(projecting.settings)
+    for number, text in enumerate(STRANGE):
+        for begin in range(len(text)):
+            for end in range(begin + 1, min(begin + 9, len(text)) + 1):
+                shown = await links.page(models, search(text[begin:end]), limit=100)
+                assert f"device-{number}" in tokens(shown.value.links), text[begin:end]
+    assert (await links.page(models, search("b\\r'k"), limit=1)).value.links == []
+    await models.close()
+
+
 async def test_more_matches_than_are_served_at_once_are_none(models: ReadModels) -> None:
     assert (await links.matches(models, Filter(events.BANK), most=59)).value is None
     assert len((await links.matches(models, Filter(events.BANK), most=60)).value or []) == 60

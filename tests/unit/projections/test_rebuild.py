@@ -2,7 +2,9 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from projections.guard import KafkaRecord
@@ -55,6 +57,23 @@ async def test_two_rebuilds_at_once_are_one_too_many(built: Projecting) -> None:
     ):
         await built.rebuild(LOOKUP)
     await built.rebuild(LOOKUP)
+
+
+async def test_the_next_rebuild_may_begin_before_the_server_sees_the_last_ones_end(
+    built: Projecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = list[psycopg.Connection[Any]]()
+
+    def keep(connection: psycopg.Connection[Any]) -> None:
+        left.append(connection)
+
+    monkeypatch.setattr(psycopg.Connection, "close", keep)
+    for _ in range(2):
+        with built.store.building(LOOKUP):
+            pass
+    monkeypatch.undo()
+    for connection in left:
+        connection.close()
 
 
 async def test_a_rebuild_that_fails_midway_leaves_the_live_one(

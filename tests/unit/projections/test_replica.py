@@ -109,7 +109,7 @@ async def test_a_record_that_is_no_event_is_passed_by_and_left_to_the_workers_to
         async with running(replica):
             await replica.reached.wait()
     at = len([one for one in RECORDS[:HALF] if one.partition == 0])
-    assert f"lookup passes 0/{at} by: no header prev" in caplog.text
+    assert f"lookup passes device-ledger.events.v1/0/{at} by: no header prev" in caplog.text
     assert "planted" not in caplog.text
     assert copied.letters.letters == []
 

@@ -38,6 +38,13 @@ async def held(projecting: Projecting) -> AsyncIterator[None]:
         generation.close()
 
 
+@pytest.fixture
+def impatient(halfway: Projecting, monkeypatch: pytest.MonkeyPatch) -> Unhurried:
+    """The trail's read model, for which nobody waits at all."""
+    monkeypatch.setattr(unhurried, "PATIENCE", 0)
+    return Unhurried(halfway.live(AUDIT))
+
+
 async def next_offsets(audit: Unhurried) -> dict[int, int]:
     """The offsets that it looks at next."""
     return {partition: at.next_offset for partition, at in (await audit.standings()).items()}
@@ -71,31 +78,39 @@ async def test_what_came_while_it_was_busy_is_read_later(
 
 
 async def test_what_ended_it_is_told_to_whoever_comes_next(
-    halfway: Projecting, monkeypatch: pytest.MonkeyPatch
+    halfway: Projecting, impatient: Unhurried
 ) -> None:
     lost = next(record for record in RECORDS[HALF:] if record.partition == 1)
     halfway.topic.held[1].remove(lost)
-    monkeypatch.setattr(unhurried, "PATIENCE", 0)
-    audit = Unhurried(halfway.live(AUDIT))
-    await audit.catch_up(range(PARTITIONS))
+    await impatient.catch_up(range(PARTITIONS))
 
     async def keep_up_for_ever() -> None:
         while True:
-            await audit.keep_up(halfway.topic.ends)
+            await impatient.keep_up(halfway.topic.ends)
 
     with pytest.raises(BrokenChainError, match="partition 1: the topic lacks what follows"):
         await keep_up_for_ever()
-    await audit.close()
+    await impatient.close()
 
 
 async def test_closing_ends_what_is_under_way(
-    halfway: Projecting, expected: Dump, monkeypatch: pytest.MonkeyPatch
+    halfway: Projecting, expected: Dump, impatient: Unhurried
 ) -> None:
-    monkeypatch.setattr(unhurried, "PATIENCE", 0)
-    audit = Unhurried(halfway.live(AUDIT))
     async with held(halfway):
-        await audit.apply(RECORDS[HALF:])
-        closing = asyncio.create_task(audit.close())
+        await impatient.apply(RECORDS[HALF:])
+        closing = asyncio.create_task(impatient.close())
     await closing
     await halfway.apply(RECORDS[HALF:])
     assert await halfway.dump() == expected
+
+
+async def test_settling_waits_for_what_is_under_way_and_no_longer_than_told(
+    halfway: Projecting, expected: Dump, impatient: Unhurried
+) -> None:
+    async with held(halfway):
+        await impatient.apply(RECORDS[HALF:])
+        await impatient.settle(0)
+        assert await impatient.standings() == {}
+    await impatient.settle(60)
+    assert (await halfway.dump())["audit"] == expected["audit"]
+    await impatient.close()

@@ -3,8 +3,6 @@
 import base64
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from device_ledger.proofs import (
     Checkpoint,
@@ -63,16 +61,17 @@ def test_one_bad_signature_of_a_trusted_key_is_refused_beside_a_good_one() -> No
         open_note(good + bad, [LOG.verifier, WITNESS.verifier])
 
 
-@given(place=st.integers(0, len(NOTE.encode()) - 1), bit=st.integers(0, 7))
-def test_no_bit_of_a_note_can_be_changed(place: int, bit: int) -> None:
-    changed = bytearray(NOTE.encode())
-    changed[place] ^= 1 << bit
-    try:
-        text = bytes(changed).decode()
-    except UnicodeDecodeError:
-        return
-    with pytest.raises(NoteError):
-        open_note(text, [VerifierKey.parse(PETER)])
+def test_no_bit_of_a_note_can_be_changed() -> None:
+    for place in range(len(NOTE.encode())):
+        for bit in range(8):
+            changed = bytearray(NOTE.encode())
+            changed[place] ^= 1 << bit
+            try:
+                text = bytes(changed).decode()
+            except UnicodeDecodeError:
+                continue
+            with pytest.raises(NoteError):
+                open_note(text, [VerifierKey.parse(PETER)])
 
 
 @pytest.mark.parametrize(
@@ -140,6 +139,7 @@ def test_a_signed_checkpoint_opens_to_what_it_was() -> None:
         "",
         "log\n12\n",
         "log\n12\nAAAA\n",
+        f"log\n12\n{'A' * 42}B=\n",
         f"log\n012\n{'A' * 43}=\n",
         f"log\n-1\n{'A' * 43}=\n",
         f"log\n{'9' * 5000}\n{'A' * 43}=\n",

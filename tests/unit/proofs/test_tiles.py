@@ -1,6 +1,6 @@
 """Trees in tiles: the same roots and proofs, however the leaves came."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_ledger.proofs import consistency_path, inclusion_path, leaf_hash, nodes_of, root_at
@@ -37,11 +37,13 @@ def test_tiles_are_full_but_for_the_last_of_each_level() -> None:
     assert sorted(at for at in ALL if at[0]) == [(1, 0), (1, 1), (2, 0)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 700), max_size=4))
 def test_the_tiles_do_not_depend_on_the_steps_of_growing(steps: list[int]) -> None:
     assert grown(*steps) == grown(sum(steps))
 
 
+@settings(deadline=None)
 @given(data=st.data(), size=st.integers(1, LEAVES))
 def test_roots_and_proofs_of_tiles_are_those_of_the_leaves(data: st.DataObject, size: int) -> None:
     nodes = nodes_in(lambda *at: ALL.get(at, b""))

@@ -34,7 +34,7 @@ def mode_of(path: Path) -> int:
 def test_keys_come_from_the_settings(tmp_path: Path) -> None:
     keys = load_keys(settings_of(tmp_path, master_key=TEXT, token_key=OTHER_TEXT))
     other = load_keys(settings_of(tmp_path, master_key=OTHER_TEXT, token_key=TEXT))
-    assert keys.master.id != other.master.id
+    assert keys.masters.ids != other.masters.ids
     assert keys.token.device("d") != other.token.device("d")
 
 
@@ -42,13 +42,13 @@ def test_keys_come_from_files(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(TEXT + "\n")
     keys = load_keys(settings_of(tmp_path, master_key_file=file, token_key_file=file))
-    assert keys.master.id == MasterKey(KEY).id
+    assert keys.masters.ids == [MasterKey(KEY).id]
 
 
 def test_keys_made_for_a_new_home_are_private_and_stay(tmp_path: Path) -> None:
     made = load_or_create_keys(tmp_path)
     again, loaded = load_or_create_keys(tmp_path), load_keys(settings_of(tmp_path))
-    assert made.master.id == again.master.id == loaded.master.id
+    assert made.masters.ids == again.masters.ids == loaded.masters.ids
     assert made.token.id == again.token.id == loaded.token.id
     assert made.token.id != load_or_create_keys(tmp_path / "another").token.id
     folder = tmp_path / "keys"

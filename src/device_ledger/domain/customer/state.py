@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from uuid import UUID, uuid5
 
 from device_ledger.domain.customer.events import (
@@ -29,7 +30,7 @@ class CustomerRef:
     user_id: str
     customer_id: str | None = None
 
-    @property
+    @cached_property
     def aggregate_id(self) -> UUID:
         """The ID of the customer's aggregate: the same for the same bank and user, for ever."""
         return uuid5(_NAMESPACE, f"{len(self.bank_id)}:{self.bank_id}:{self.user_id}")

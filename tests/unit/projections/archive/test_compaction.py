@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from device_ledger import durable
 from device_ledger.wire.events import PublicEvent
 from projections.archive.compact import MANY, compact
 from projections.archive.layout import listed, parts_of, resolved
@@ -169,7 +170,7 @@ def test_stopped_at_any_line_it_goes_on_without_loss_or_doubles(
         archive = tmp_path / str(line)
         crashed = False
         try:
-            with crash_at(line, compact_module, files, store):
+            with crash_at(line, compact_module, files, store, durable):
                 work(archive)
         except Crash:
             crashed = True
@@ -201,7 +202,7 @@ def test_events_stopped_between_files_of_two_partitions_stay_whole(tmp_path: Pat
         line += 9
         archive = tmp_path / str(line)
         try:
-            with crash_at(line, files, store):
+            with crash_at(line, files, store, durable):
                 feed(archive, EVENTS_ARCHIVE, records)
             crashed = False
         except Crash:

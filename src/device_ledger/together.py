@@ -1,7 +1,8 @@
-"""Running several things that are of no use without one another."""
+"""Running several things at once: until one of them ends, or beside something else."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 AGAIN_SECONDS: Final = 1.0
@@ -18,6 +19,20 @@ async def first_to_end(*running: Coroutine[Any, Any, None]) -> None:
             one.result()
     finally:
         await _end(tasks)
+
+
+@asynccontextmanager
+async def beside(
+    *running: Coroutine[Any, Any, None],
+) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+    """Run these until the block ends, which gets their tasks; one that fails ends alone."""
+    tasks = [asyncio.create_task(one) for one in running]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

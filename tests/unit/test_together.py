@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from device_ledger.relay import together
-from device_ledger.relay.together import first_to_end
+from device_ledger import together
+from device_ledger.together import first_to_end
 
 
 async def fail() -> None:
