@@ -41,6 +41,7 @@ async def ticks(tail: Tail, archive: Path, rules: Path, rounds: int) -> list[dic
         tail,
         RuleList(load_rules([rules]), {}),
         tell=_tell_nobody,
+        told_since=_told_nothing,
         state=State(passed=dict.fromkeys(LOGS, text(begin)), seen={}, alerts=0),
         told=Told(),
         save=lambda _: None,
@@ -59,6 +60,10 @@ async def ticks(tail: Tail, archive: Path, rules: Path, rounds: int) -> list[dic
 
 async def _tell_nobody(*_: object) -> None:
     """The time of producing alerts is the broker's."""
+
+
+async def _told_nothing(_: datetime) -> Told:
+    return Told()
 
 
 def _newest_entries(archive: Path, log: str) -> list[Entry]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -55,6 +56,13 @@ class Reading:
         begins = await self._consumer.beginning_offsets(asked)
         ends = await self._consumer.end_offsets(asked)
         return {at.partition: (begins[at], ends[at]) for at in asked}
+
+    async def offset_at(self, partition: int, at: datetime) -> int:
+        """The offset of a partition's first record written at or after a time, else its end."""
+        asked = TopicPartition(self._topic, partition)
+        found = (await self._consumer.offsets_for_times({asked: int(at.timestamp() * 1000)}))[asked]
+        ends = await self._consumer.end_offsets([asked])
+        return int(ends[asked] if found is None else found.offset)
 
     async def batches(
         self, starts: Mapping[int, int], ends: Mapping[int, int]

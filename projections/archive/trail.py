@@ -133,9 +133,9 @@ class Trail:
         )
         return bool(found)
 
-    def recorded_by(self, log: str, at: str, since: Mapping[int, int]) -> list[str]:
-        """The references of a log's archived lines recorded at or before a time, of those that
-        lay on its topic from these offsets on."""
+    def recorded_by(self, log: str, at: str, since: Mapping[int, int]) -> list[tuple[str, str]]:
+        """The references of a log's archived lines recorded at or before a time, and when each was,
+        of those that lay on its topic from these offsets on."""
         parts = [
             part
             for part in files_of(self._archive, log)
@@ -148,11 +148,11 @@ class Trail:
             for partition, offset in since.items()
         )
         found = self.connection.execute(
-            f"SELECT ref FROM read_parquet([{_paths(parts)}])"
+            f'SELECT ref, "at" FROM read_parquet([{_paths(parts)}])'
             f' WHERE NOT repeat AND "at" <= ? AND ({offsets or "true"}) ORDER BY ref',
             [moment(at)],
         )
-        return [ref for (ref,) in found.fetchall()]
+        return [(ref, text(recorded)) for ref, recorded in found.fetchall()]
 
     def size(self) -> int:
         """Lines in memory."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import duckdb
 
@@ -17,6 +17,7 @@ from projections.detection.evaluate import FoundAlert, evaluate
 from projections.detection.plan import Matching, OfAlerts, Windowed
 from projections.detection.rules import Rule
 from projections.detector.feed import Arrived
+from projections.detector.moved import untold
 from projections.detector.state import State
 from projections.detector.told import Told
 from projections.threads import finish_in_thread
@@ -31,6 +32,8 @@ SAVE_SECONDS = 5.0
 HELD = timedelta(hours=1)
 """What stays in memory though it is archived, so that rules of short windows read no file."""
 HELD_LINES = 300_000
+MILLISECOND = timedelta(milliseconds=1)
+"""What times are told in."""
 
 _LOGS = {EVENTS_LOG: (EVENTS_LOG,), ACCESS_LOG: (EVENTS_LOG, ACCESS_LOG)}
 """The groups of rules, by the log that has to be complete for them, and the logs that they read."""
@@ -40,6 +43,15 @@ log = logging.getLogger(__name__)
 
 Tell = Callable[[str, Sequence[FoundAlert], Sequence[str], str], Awaitable[int | None]]
 """Tells alerts and late records, as `Teller.tell` does."""
+ToldSince = Callable[[datetime], Awaitable[Told]]
+"""What was told since a time, as `read_told_since` reads it."""
+
+
+class Late(NamedTuple):
+    """An entry of a log that came after its time was passed."""
+
+    log: str
+    at: str
 
 
 class Rules(Protocol):
@@ -63,6 +75,7 @@ class Session:
         book: Rules,
         *,
         tell: Tell,
+        told_since: ToldSince,
         state: State,
         told: Told,
         save: Callable[[State], None],
@@ -70,10 +83,11 @@ class Session:
         self._tail = tail
         self._book = book
         self._tell_all = tell
+        self._told_since = told_since
         self._state = state
         self._told = told
         self._save_state = save
-        self._late: list[str] = []
+        self._late: dict[str, Late] = {}
         self._alerts_end = state.alerts
         self._evaluated_at = self._saved_at = time.monotonic()
         self._through: dict[str, str] = {}
@@ -83,7 +97,8 @@ class Session:
         for name, passed in self._state.passed.items():
             since = self._state.seen.get(name, {})
             if since:
-                self._late += self._tail.trail.recorded_by(name, passed, since)
+                for ref, at in self._tail.trail.recorded_by(name, passed, since):
+                    self._late[ref] = Late(name, at)
 
     async def take(self, arrived: Arrived) -> None:
         """Take what came, and evaluate what is complete.
@@ -95,6 +110,8 @@ class Session:
         """
         if arrived.records:
             self._note_late(await finish_in_thread(self._tail.take, arrived.records))
+        if self._late:
+            await self._tell_late()
         if arrived.through and arrived.asked:
             on_its_way = text(arrived.asked - GRACE)
             self._through[EVENTS_LOG] = arrived.through
@@ -104,10 +121,7 @@ class Session:
             self._evaluated_at = now
             for group in _LOGS:
                 await self._catch_up(group)
-        if self._late:
-            await self._tell([])
-            await self._save()
-        elif now - self._saved_at >= SAVE_SECONDS:
+        if now - self._saved_at >= SAVE_SECONDS:
             await self._save()
 
     def forget(self, archived: Mapping[str, Mapping[int, int]]) -> None:
@@ -133,7 +147,7 @@ class Session:
             passed = self._state.passed.get(row.entry.log, "")
             seen = self._state.seen.get(row.entry.log, {}).get(row.partition, 0)
             if row.entry.at <= passed and row.offset >= seen:
-                self._late.append(row.entry.ref)
+                self._late[row.entry.ref] = Late(row.entry.log, row.entry.at)
 
     async def _catch_up(self, group: str) -> None:
         through = self._through[group]
@@ -146,21 +160,39 @@ class Session:
             return
         if passed >= through:
             return
-        rules = [rule for rule in self._book.rules if rule.reads_access == (group == ACCESS_LOG)]
         if not self._tail.trail.has_between(passed, through, *_LOGS[group]):
             self._state.passed[group] = through
             return
         for after, until in _slices(passed, through):
             # Files take time to read: what is found without them is told before.
-            for same in self._by_reach(rules, after):
+            for same in self._by_reach(group, after):
                 await self._tell(await finish_in_thread(self._evaluate, same, after, until))
             self._state.passed[group] = until
             await self._save()
 
-    def _by_reach(self, rules: Sequence[Rule], after: str) -> tuple[list[Rule], list[Rule]]:
-        """The rules that need nothing but memory, and those that look back into files."""
+    async def _tell_late(self) -> None:
+        """Tell what came late, and the alerts that only come of it: all at once, so that whoever
+        is stopped before finds it late again."""
+        since = _moment(min(late.at for late in self._late.values()))
+        before = text(since - MILLISECOND)
+        logs = {late.log for late in self._late.values()}
+        found: list[FoundAlert] = []
+        for group, passed in self._state.passed.items():
+            if logs.isdisjoint(_LOGS[group]):
+                continue
+            for after, until in _slices(before, passed):
+                for same in self._by_reach(group, after):
+                    found += await finish_in_thread(self._evaluate, same, after, until)
+        told = await self._told_since(since)
+        await self._tell(untold(found, told.alerts.values(), before))
+        await self._save()
+
+    def _by_reach(self, group: str, after: str) -> tuple[list[Rule], list[Rule]]:
+        """A group's rules that need nothing but memory, and those that look back into files."""
         parts: tuple[list[Rule], list[Rule]] = ([], [])
-        for rule in rules:
+        for rule in self._book.rules:
+            if rule.reads_access != (group == ACCESS_LOG):
+                continue
             parts[not self._tail.trail.holds(_back(after, rule))].append(rule)
         return parts
 
@@ -192,7 +224,7 @@ class Session:
     async def _tell(self, found: Sequence[FoundAlert]) -> None:
         """Tell what was not told. It is remembered as told with the time that is passed then."""
         new = [alert for alert in found if alert.id not in self._told.alerts]
-        late = [ref for ref in dict.fromkeys(self._late) if ref not in self._told.late]
+        late = [ref for ref in self._late if ref not in self._told.late]
         passed = max(self._state.passed.values(), default="")
         end = await self._tell_all(self._tail.source, new, late, passed)
         self._late.clear()

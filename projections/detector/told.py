@@ -61,6 +61,17 @@ async def read_told(brokers: str, since: int = 0) -> Told:
     return told
 
 
+async def read_told_since(brokers: str, at: datetime) -> Told:
+    """What the alerts topic was told at or after a time.
+
+    Raises:
+        KafkaError: no broker can be reached.
+    """
+    async with Topic(brokers, ALERTS).reading() as reading:
+        start = await reading.offset_at(0, at)
+    return await read_told(brokers, start)
+
+
 class Teller:
     """Tells alerts and late records on the alerts topic."""
 

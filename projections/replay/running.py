@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import duckdb
 
+from device_ledger.wire.alerts import ALERT_RAISED, AlertRecord
 from projections.archive.reader import text
 from projections.archive.tail import Tail, read_on, told_plainly
 from projections.detection.engine import open_engine
@@ -99,14 +100,22 @@ class Replay:
         assert self._brokers is not None  # noqa: S101 - there is nothing to follow without
         before = text(Range(since, since).after)
 
-        async def tell(_: str, found: Sequence[FoundAlert], *__: object) -> None:
+        shown: dict[str, AlertRecord] = {}
+
+        async def tell(source: str, found: Sequence[FoundAlert], *_: object) -> None:
             for alert in found:
+                data = dict(alert.data())
+                shown[alert.id] = AlertRecord(alert.id, source, ALERT_RAISED, alert.at, data)
                 show(alert)
+
+        async def told_since(_: datetime) -> Told:
+            return Told(shown)
 
         session = Session(
             self._tail,
             RuleList(self._rules, {}),
             tell=tell,
+            told_since=told_since,
             state=State(passed=dict.fromkeys(TOPICS, before), seen={}, alerts=0),
             told=Told(),
             save=lambda _: None,

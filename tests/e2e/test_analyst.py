@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,38 +68,42 @@ class Shell:
 
 
 class Followed:
-    """The alerts that the event stream has told so far."""
+    """The alerts that the event stream has told so far; where it ends it is gone on with."""
 
     def __init__(self, url: str, authorization: str) -> None:
         self._told = threading.Condition()
-        self._rules: list[str] = []
-        self._opened = False
+        self._rules: set[str] = set()
+        self._last = ""
         self._client = httpx.Client(
             base_url=url, headers={"Authorization": authorization}, timeout=PATIENCE
         )
         threading.Thread(target=self._follow, daemon=True).start()
-        self._wait(lambda: self._opened)
+        with self._told:
+            assert self._told.wait_for(lambda: self._last, PATIENCE)
 
     def wait_for(self, rules: set[str]) -> None:
         """Return once each of these rules has alerted."""
-        self._wait(lambda: rules <= set(self._rules))
-
-    def _wait(self, until: Any) -> None:
         with self._told:
-            assert self._told.wait_for(until, PATIENCE), self._rules
+            told = self._told.wait_for(lambda: rules <= self._rules, PATIENCE)
+            assert told, f"no alert of {sorted(rules - self._rules)}"
 
     def _follow(self) -> None:
-        with self._client.stream("GET", "/v1/security/alerts/stream") as answer:
-            kind = ""
-            for line in answer.iter_lines():
-                if line.startswith("event: "):
-                    kind = line.removeprefix("event: ")
-                elif line.startswith("data: "):
-                    with self._told:
-                        self._opened = True
-                        if kind == "alert":
-                            self._rules.append(json.loads(line.removeprefix("data: "))["rule"])
-                        self._told.notify_all()
+        # Until the API is gone, or the process of the test.
+        with suppress(httpx.TransportError):
+            while True:
+                after = {"Last-Event-ID": self._last} if self._last else {}
+                with self._client.stream("GET", "/v1/security/alerts/stream", headers=after) as it:
+                    assert it.status_code == 200
+                    self._take(it.iter_lines())
+
+    def _take(self, lines: Iterator[str]) -> None:
+        for line in lines:
+            with self._told:
+                if line.startswith("id: "):
+                    self._last = line.removeprefix("id: ")
+                elif line.startswith("data: {") and "rule" in (alert := json.loads(line[6:])):
+                    self._rules.add(alert["rule"])
+                self._told.notify_all()
 
 
 @contextmanager
@@ -128,6 +132,16 @@ def labelled(file: Path) -> set[str]:
     return {label["rule"] for label in labels if label["attack"]}
 
 
+@contextmanager
+def said_by(up: Up, process: str) -> Iterator[None]:
+    """Where something fails, tell what a process has logged."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note((up.home / "logs" / f"{process}.log").read_text())
+        raise
+
+
 @pytest.mark.timeout(600)
 def test_an_analyst_walks_from_an_alert_to_the_proof(tmp_path: Path) -> None:
     walk = commands()
@@ -140,7 +154,8 @@ def test_an_analyst_walks_from_an_alert_to_the_proof(tmp_path: Path) -> None:
             typed = f"API={url}" if command.startswith("API=") else command
             printed[command] = shell.type(typed)
             if "simulate" in command:
-                followed.wait_for(labelled(tmp_path / "desk" / "labels.ndjson"))
+                with said_by(up, "detector"):
+                    followed.wait_for(labelled(tmp_path / "desk" / "labels.ndjson"))
         _check_answers(list(printed.items()), tmp_path / "desk")
 
 

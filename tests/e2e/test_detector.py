@@ -198,10 +198,12 @@ async def test_it_outlives_kafka_and_tells_afterwards_what_happened_meanwhile(
         system.kill("broker")
         for number in range(LINKS_EACH, 2 * LINKS_EACH):
             await link(system, client, number)
+            await miss(system, client, number)
         # What is away is silent: only who had something to tell then notices it.
         system.start("broker")
-        found = await until_raised(system, 2)
-        assert sorted(one.data["customerId"] for one in found) == ["customer-0", "customer-1"]
+        found = await until_raised(system, 3)
+        groups = [one.data.get("customerId") or one.data["merchantId"] for one in found]
+        assert sorted(groups) == ["customer-0", "customer-1", "shop-1"]
         assert system.runs("detector")
         assert system.child("detector").pid == pid
 
@@ -233,7 +235,7 @@ async def test_a_rule_that_is_dropped_in_counts_from_then_on(tmp_path: Path) -> 
         }
 
 
-async def test_a_record_that_comes_too_late_is_named_and_found_by_a_replay(
+async def test_a_record_that_comes_too_late_is_named_and_completes_its_alert(
     tmp_path: Path, rules: Path
 ) -> None:
     async with running(tmp_path / "home", rules) as (system, client):
@@ -257,10 +259,12 @@ async def test_a_record_that_comes_too_late_is_named_and_found_by_a_replay(
         assert [(one.data["count"], one.data["refs"]) for one in named] == [
             (3, [one.id for one in late])
         ]
+        [alert] = await until_raised(system, 1)
+        assert alert.data["completedBy"] == max(one.id for one in late)
         system.kill("detector")
         system.start("detector")
         result = await until_ripe(system, rules, 1)
-        assert result["counts"] == {"new": 1, "gone": 0, "same": 0}
+        assert result["counts"] == {"new": 0, "gone": 0, "same": 1}
         assert result["late"] == {"count": 3, "refs": [one.id for one in late]}
         assert await told() == named
 

@@ -1,6 +1,7 @@
 """What a session tells, when it remembers that it did, and what it calls late."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,7 +58,13 @@ class Detecting:
         state = load_state(self.home / "archive") or State(passed={}, seen={}, alerts=0)
         known = Told(alerts=self.ids, late=dict.fromkeys(self.late, ""))
         self.session = Session(
-            self.tail, self.book, tell=self._tell, state=state, told=known, save=self._save
+            self.tail,
+            self.book,
+            tell=self._tell,
+            told_since=self._told_since,
+            state=state,
+            told=known,
+            save=self._save,
         )
         self.session.begin()
 
@@ -73,6 +80,10 @@ class Detecting:
         }
         self.late += late
         return len(self.told) or None
+
+    async def _told_since(self, at: datetime) -> Told:
+        since = at.replace(tzinfo=None).isoformat()
+        return Told({key: one for key, one in self.ids.items() if one.time >= since})
 
     def _save(self, state: State) -> None:
         if not self.forgetful:
@@ -241,6 +252,37 @@ async def test_what_came_late_while_it_was_away_is_told_once(detecting: Detectin
     third = again.again()
     await third.take(through=9)
     assert third.late == again.late
+
+
+async def test_what_came_late_completes_its_alert_all_the_same(detecting: Detecting) -> None:
+    await detecting.take(through=9, events=LINKS_IN_PLACE)
+    await detecting.take(through=9, access=MISSES[:2])
+    await detecting.take(through=9, access=MISSES[2:5])
+    assert detecting.told == [f"misses {looked_up(3).id}"]
+    assert detecting.late == [looked_up(number).id for number in range(1, 6)]
+
+
+async def test_it_does_so_once_though_the_process_ends_in_between(detecting: Detecting) -> None:
+    await detecting.take(through=9)
+    for moment in "broken", "forgetful":
+        setattr(detecting, moment, True)
+        with suppress(ConnectionError):
+            await detecting.take(through=9, access=MISSES[:3])
+        feed(detecting.home / "archive", ACCESS_ARCHIVE, MISSES[:3])
+        detecting = detecting.again()
+    await detecting.take(through=9)
+    assert detecting.told == [f"misses {looked_up(3).id}"]
+    assert detecting.late == [looked_up(number).id for number in range(1, 4)]
+
+
+async def test_an_alert_that_moves_by_what_came_late_is_not_told_again(
+    detecting: Detecting,
+) -> None:
+    await detecting.take(through=0)
+    await detecting.take(through=9, access=MISSES[1:])
+    await detecting.take(through=9, access=placed(MISSES[:1], first=9))
+    assert detecting.late == [looked_up(1).id]
+    assert detecting.told == [f"misses {looked_up(4).id}"]
 
 
 async def test_a_repeat_is_not_late(detecting: Detecting) -> None:
