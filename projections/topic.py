@@ -57,12 +57,11 @@ class Reading:
         ends = await self._consumer.end_offsets(asked)
         return {at.partition: (begins[at], ends[at]) for at in asked}
 
-    async def offset_at(self, partition: int, at: datetime) -> int:
-        """The offset of a partition's first record written at or after a time, else its end."""
+    async def offset_at(self, partition: int, at: datetime) -> int | None:
+        """The offset of a partition's first record written at or after a time, if there is one."""
         asked = TopicPartition(self._topic, partition)
         found = (await self._consumer.offsets_for_times({asked: int(at.timestamp() * 1000)}))[asked]
-        ends = await self._consumer.end_offsets([asked])
-        return int(ends[asked] if found is None else found.offset)
+        return None if found is None else int(found.offset)
 
     async def batches(
         self, starts: Mapping[int, int], ends: Mapping[int, int]

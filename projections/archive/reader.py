@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,8 @@ from projections.archive.rows import SCHEMA
 
 BEGINNING = "0001-01-01T00:00:00.000Z"
 """Before any recorded time."""
+MOMENT = timedelta(milliseconds=1)
+"""The least time between two that the trail tells apart."""
 
 _AT = SCHEMA.names.index("at")
 _READ_ROWS = 5_000

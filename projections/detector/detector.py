@@ -22,7 +22,7 @@ from projections.detector.feed import Feed, open_feed
 from projections.detector.rulebook import RuleBook
 from projections.detector.session import Session
 from projections.detector.state import State, load_state
-from projections.detector.told import open_teller, read_told, read_told_since
+from projections.detector.told import open_teller, read_told
 from projections.guard import BrokenChainError, HistoryChangedError
 from projections.store import GenerationGoneError, StoreInUseError
 from projections.threads import finish_in_thread
@@ -134,7 +134,7 @@ class Detector:
                     tail,
                     self._book,
                     tell=teller.tell,
-                    told_since=partial(read_told_since, self._brokers),
+                    told_since=partial(read_told, self._brokers),
                     state=state,
                     told=told,
                     save=lambda state: state.save(self._archive),

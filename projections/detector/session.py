@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import duckdb
 
 from device_ledger.wire.trail import ACCESS_LOG, EVENTS_LOG
-from projections.archive.reader import BEGINNING, text
+from projections.archive.reader import BEGINNING, MOMENT, text
 from projections.archive.rows import ArchiveRow
 from projections.archive.tail import Tail
 from projections.detection.evaluate import FoundAlert, evaluate
@@ -32,8 +32,6 @@ SAVE_SECONDS = 5.0
 HELD = timedelta(hours=1)
 """What stays in memory though it is archived, so that rules of short windows read no file."""
 HELD_LINES = 300_000
-MILLISECOND = timedelta(milliseconds=1)
-"""What times are told in."""
 
 _LOGS = {EVENTS_LOG: (EVENTS_LOG,), ACCESS_LOG: (EVENTS_LOG, ACCESS_LOG)}
 """The groups of rules, by the log that has to be complete for them, and the logs that they read."""
@@ -44,7 +42,7 @@ log = logging.getLogger(__name__)
 Tell = Callable[[str, Sequence[FoundAlert], Sequence[str], str], Awaitable[int | None]]
 """Tells alerts and late records, as `Teller.tell` does."""
 ToldSince = Callable[[datetime], Awaitable[Told]]
-"""What was told since a time, as `read_told_since` reads it."""
+"""What was told since a time, as `read_told` reads it."""
 
 
 class Late(NamedTuple):
@@ -163,9 +161,10 @@ class Session:
         if not self._tail.trail.has_between(passed, through, *_LOGS[group]):
             self._state.passed[group] = through
             return
+        rules = self._rules_of(group)
         for after, until in _slices(passed, through):
             # Files take time to read: what is found without them is told before.
-            for same in self._by_reach(group, after):
+            for same in self._by_reach(rules, after):
                 await self._tell(await finish_in_thread(self._evaluate, same, after, until))
             self._state.passed[group] = until
             await self._save()
@@ -174,25 +173,26 @@ class Session:
         """Tell what came late, and the alerts that only come of it: all at once, so that whoever
         is stopped before finds it late again."""
         since = _moment(min(late.at for late in self._late.values()))
-        before = text(since - MILLISECOND)
+        before = text(since - MOMENT)
         logs = {late.log for late in self._late.values()}
         found: list[FoundAlert] = []
         for group, passed in self._state.passed.items():
             if logs.isdisjoint(_LOGS[group]):
                 continue
+            rules = self._rules_of(group)
             for after, until in _slices(before, passed):
-                for same in self._by_reach(group, after):
-                    found += await finish_in_thread(self._evaluate, same, after, until)
+                found += await finish_in_thread(self._evaluate, rules, after, until)
         told = await self._told_since(since)
         await self._tell(untold(found, told.alerts.values(), before))
         await self._save()
 
-    def _by_reach(self, group: str, after: str) -> tuple[list[Rule], list[Rule]]:
-        """A group's rules that need nothing but memory, and those that look back into files."""
+    def _rules_of(self, group: str) -> list[Rule]:
+        return [rule for rule in self._book.rules if rule.reads_access == (group == ACCESS_LOG)]
+
+    def _by_reach(self, rules: Sequence[Rule], after: str) -> tuple[list[Rule], list[Rule]]:
+        """The rules that need nothing but memory, and those that look back into files."""
         parts: tuple[list[Rule], list[Rule]] = ([], [])
-        for rule in self._book.rules:
-            if rule.reads_access != (group == ACCESS_LOG):
-                continue
+        for rule in rules:
             parts[not self._tail.trail.holds(_back(after, rule))].append(rule)
         return parts
 

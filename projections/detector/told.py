@@ -44,8 +44,8 @@ class Told:
             return
 
 
-async def read_told(brokers: str, since: int = 0) -> Told:
-    """What the alerts topic says from an offset to its end.
+async def read_told(brokers: str, since: int | datetime = 0) -> Told:
+    """What the alerts topic says to its end: from an offset, or as it was told since a time.
 
     Raises:
         KafkaError: no broker can be reached.
@@ -53,23 +53,15 @@ async def read_told(brokers: str, since: int = 0) -> Told:
     told = Told()
     async with Topic(brokers, ALERTS).reading() as reading:
         [(begin, told.next_offset)] = (await reading.bounds([0])).values()
+        if isinstance(since, datetime):
+            first = await reading.offset_at(0, since)
+            since = told.next_offset if first is None else first
         # An offset beyond the end is one of a topic that is no more.
         start = since if begin <= since <= told.next_offset else begin
         async for batch in reading.batches({0: start}, {0: told.next_offset}):
             for record in batch[0]:
                 told.take(record.value)
     return told
-
-
-async def read_told_since(brokers: str, at: datetime) -> Told:
-    """What the alerts topic was told at or after a time.
-
-    Raises:
-        KafkaError: no broker can be reached.
-    """
-    async with Topic(brokers, ALERTS).reading() as reading:
-        start = await reading.offset_at(0, at)
-    return await read_told(brokers, start)
 
 
 class Teller:
@@ -86,7 +78,7 @@ class Teller:
         Raises:
             KafkaError: it may not have them.
         """
-        records = [*_raised(source, alerts), *_late(source, late, passed)]
+        records = [*raised(source, alerts), *_late(source, late, passed)]
         sent = [
             await self._producer.send(ALERTS, encode(record), key=record.id.encode(), partition=0)
             for record in records
@@ -94,7 +86,8 @@ class Teller:
         return max([(await one).offset + 1 for one in sent], default=None)
 
 
-def _raised(source: str, alerts: Iterable[FoundAlert]) -> Iterable[AlertRecord]:
+def raised(source: str, alerts: Iterable[FoundAlert]) -> Iterable[AlertRecord]:
+    """The records that tell these alerts now."""
     for alert in alerts:
         yield AlertRecord(alert.id, source, ALERT_RAISED, _now(), dict(alert.data()))
 

@@ -1,6 +1,5 @@
 """An export, from the selection to the written file."""
 
-from datetime import timedelta
 from typing import BinaryIO
 
 import orjson
@@ -8,7 +7,7 @@ import orjson
 from device_ledger.settings import Settings
 from projections.alerts import queries
 from projections.alerts.apply import ALERT, AlertRow
-from projections.archive.reader import moment, text
+from projections.archive.reader import MOMENT, moment, text
 from projections.export.selection import Selection
 from projections.export.source import ExportError, Report, Source
 from projections.export.writers import FORMATS, entries_of
@@ -35,7 +34,7 @@ async def find_alert(settings: Settings, alert_id: str, bank_id: str | None) -> 
 
 def evidence_of(alert: AlertRow) -> Selection:
     """The lines that an alert names: the newest 100 of its evidence."""
-    after = text(moment(alert.at) + timedelta(milliseconds=1))
+    after = text(moment(alert.at) + MOMENT)
     refs = tuple(orjson.loads(alert.evidence))
     return Selection(since=alert.first_at, until=after, refs=refs)
 

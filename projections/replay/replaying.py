@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from projections.archive.reader import text
+from projections.archive.reader import MOMENT, text
 from projections.archive.trail import Trail
 from projections.detection.evaluate import FoundAlert, evaluate
 from projections.detection.rules import Rule
@@ -14,8 +14,6 @@ SLICE_ENTRIES = 2_000_000
 """Entries that are evaluated at once, where a rule doesn't look back further."""
 ALERTS_MAX = 50_000
 """Alerts from which a replay is of no use any more."""
-
-_MOMENT = timedelta(milliseconds=1)
 
 
 class TooManyAlertsError(RuntimeError):
@@ -46,12 +44,12 @@ class Range:
     @property
     def after(self) -> datetime:
         """The last moment before it."""
-        return datetime.fromisoformat(self.start).astimezone(UTC) - _MOMENT
+        return datetime.fromisoformat(self.start).astimezone(UTC) - MOMENT
 
     @property
     def through(self) -> datetime:
         """Its last moment."""
-        return datetime.fromisoformat(self.end).astimezone(UTC) - _MOMENT
+        return datetime.fromisoformat(self.end).astimezone(UTC) - MOMENT
 
     def holds(self, at: str) -> bool:
         """Whether a recorded time is in it."""
@@ -91,7 +89,7 @@ def _slices(asked: Range, entries: int, lookback: timedelta) -> Iterator[tuple[d
     what is read twice is at most as much as what is read once."""
     start, end = asked.after, asked.through
     least = (end - start) / max(1, -(-entries // SLICE_ENTRIES))
-    length = max(least, lookback, _MOMENT)
+    length = max(least, lookback, MOMENT)
     while start < end:
         until = min(start + length, end)
         yield start, until

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import duckdb
 
-from device_ledger.wire.alerts import ALERT_RAISED, AlertRecord
+from device_ledger.wire.alerts import AlertRecord
 from projections.archive.reader import text
 from projections.archive.tail import Tail, read_on, told_plainly
 from projections.detection.engine import open_engine
@@ -20,7 +20,7 @@ from projections.detection.rules import Rule, RuleError, load_rules
 from projections.detector.feed import TOPICS, open_feed
 from projections.detector.session import GRACE, Session
 from projections.detector.state import State
-from projections.detector.told import Told, read_told
+from projections.detector.told import Told, raised, read_told
 from projections.replay.compare import Comparison, compare
 from projections.replay.replaying import Range, Report, TooManyAlertsError, replay
 from projections.threads import finish_in_thread
@@ -103,9 +103,8 @@ class Replay:
         shown: dict[str, AlertRecord] = {}
 
         async def tell(source: str, found: Sequence[FoundAlert], *_: object) -> None:
+            shown.update((record.id, record) for record in raised(source, found))
             for alert in found:
-                data = dict(alert.data())
-                shown[alert.id] = AlertRecord(alert.id, source, ALERT_RAISED, alert.at, data)
                 show(alert)
 
         async def told_since(_: datetime) -> Told:
