@@ -35,6 +35,7 @@ EVENTS_OF_FAUST: Final = 100_000
 EVENTS_QUICK: Final = 20_000
 _FEWER: Final = f"{EVENTS}.fewer"
 _PATIENCE: Final = 1_800
+_PROCESSES: Final = {1: "one process", 2: "two processes"}
 
 
 class VoidRoundError(VoidRunError):
@@ -135,13 +136,16 @@ def _ours(
     postgres: list[psutil.Process],
     filled: topic.Filled,
 ) -> list[Side]:
-    def command(folder: str) -> list[str]:
-        return [sys.executable, "-m", "bench.rebuilding", folder, servers]
+    def side(store: str, url: str, served_by: list[psutil.Process], processes: int) -> Side:
+        words = [sys.executable, "-m", "bench.rebuilding", servers, str(processes)]
+        name = f"{store}, {_PROCESSES[processes]}"
+        on_store = {"DEVICE_LEDGER_READ_MODELS_URL": url}
+        return Side(name, lambda folder: [*words, folder], on_store, served_by, filled)
 
-    on_postgres = {"DEVICE_LEDGER_READ_MODELS_URL": database}
     return [
-        Side("SQLite", command, {"DEVICE_LEDGER_READ_MODELS_URL": ""}, sqlite, filled),
-        Side("PostgreSQL", command, on_postgres, postgres, filled),
+        side(*store, processes)
+        for store in (("SQLite", "", sqlite), ("PostgreSQL", database, postgres))
+        for processes in _PROCESSES
     ]
 
 

@@ -1,7 +1,8 @@
-"""``python -m bench.rebuilding HOME BROKERS``: one rebuild of the lookup.
+"""``python -m bench.rebuilding BROKERS PROCESSES HOME``: one rebuild of the lookup.
 
 A process of its own, as ``device-ledger rebuild`` is; the store is the environment's. Prints JSON:
-wall and CPU seconds from the call until the new generation is live, and the linked devices in it.
+wall and CPU seconds from the call until the new generation is live, those of all its processes, and
+the linked devices in it.
 """
 
 import asyncio
@@ -38,13 +39,13 @@ def cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def main(home: str, brokers: str) -> None:
+def main(brokers: str, processes: str, home: str) -> None:
     """Rebuild, and tell."""
     settings = Settings(home=Path(home), KAFKA_BOOTSTRAP_SERVERS=brokers)
     collect_seldom()
     totals = [0]
     begun, used = time.perf_counter(), cpu()
-    asyncio.run(rebuild_one(settings, MODEL, lambda _, total: totals.append(total)))
+    asyncio.run(rebuild_one(settings, MODEL, lambda _, total: totals.append(total), int(processes)))
     told = {"seconds": time.perf_counter() - begun, "cpu": cpu() - used, "events": max(totals)}
     print(json.dumps(told | {"linked": linked(settings)}), flush=True)
 

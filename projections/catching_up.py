@@ -17,8 +17,11 @@ from projections.topic import Reading
 Report = Callable[[int, int], None]
 """Told the records read so far, and how many there are."""
 
-Write = Callable[[Sequence[KafkaRecord], Collection[int]], Awaitable[Sifted]]
-"""Has records written that were read one after the other; see `holes` of `guard.sift`."""
+Write = Callable[
+    [Sequence[KafkaRecord], Collection[int], Mapping[int, Standing]], Awaitable[Sifted]
+]
+"""Has records written that were read one after the other, given the `holes` of `guard.sift` and
+where the read model stands unless others write it."""
 
 
 class CatchUp:
@@ -36,6 +39,7 @@ class CatchUp:
         self._reading = reading
         self._bounds = bounds
         self._standings = standings
+        self._expected = dict(standings)
         self._report = report
         self._holes: set[int] = set()
         self._unproven: set[int] = set()
@@ -109,8 +113,9 @@ class CatchUp:
     async def _take(self, batch: Sequence[KafkaRecord], write: Write) -> None:
         if not batch:
             return
-        sifted = await write(batch, self._holes)
+        sifted = await write(batch, self._holes, self._expected)
         self._holes = sifted.holes
+        self._expected |= sifted.standings
         for partition in sorted(sifted.gaps):
             last = sifted.standings[partition].last_id
             if partition in self._restarted:

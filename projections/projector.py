@@ -5,7 +5,8 @@ the position that it leads to, in one transaction that has the position locked.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from device_ledger.wire.codec import Record
@@ -17,6 +18,9 @@ from projections.model import Appended, Folded, ReadModel
 from projections.store import Generation, Transaction
 from projections.threads import finish_in_thread
 from projections.topic import Topic
+
+Sifting = Callable[[Mapping[int, Standing]], Sifted]
+"""Sifts a batch, given where a read model stands."""
 
 UNFIT = (KeyError, TypeError, ValueError, AttributeError)
 """What `apply` raises on an event whose data are not as they should be."""
@@ -63,7 +67,7 @@ class Projector:
             BrokenChainError: the topic lacks an event.
             HistoryChangedError: the topic tells another history.
         """
-        sifted = await self._write(batch, trusted=False, holes=())
+        sifted = await self._write(batch, self._sifting(batch, None))
         if sifted.gaps:
             await self.catch_up(sifted.gaps)
 
@@ -83,15 +87,35 @@ class Projector:
         """Where the read model stands, by partition."""
         return await finish_in_thread(self._generation.standings)
 
-    async def _write_trusted(self, batch: Sequence[KafkaRecord], holes: Collection[int]) -> Sifted:
-        return await self._write(batch, trusted=True, holes=holes)
+    async def _write_trusted(
+        self,
+        batch: Sequence[KafkaRecord],
+        holes: Collection[int],
+        standings: Mapping[int, Standing],
+    ) -> Sifted:
+        return await self._write(batch, self._sifting(batch, holes), standings)
+
+    def _sifting(self, batch: Sequence[KafkaRecord], holes: Collection[int] | None) -> Sifting:
+        """How the batch is sifted; ``holes`` as `sift` has it, None for records of a stream."""
+        return partial(
+            sift,
+            batch=batch,
+            trusted=holes is not None,
+            holes=holes or (),
+            parse=self._model.parse,
+            chained=self._model.chained,
+            wanted=self._is_wanted,
+        )
 
     async def _write(
-        self, batch: Sequence[KafkaRecord], *, trusted: bool, holes: Collection[int]
+        self,
+        batch: Sequence[KafkaRecord],
+        sifting: Sifting,
+        expected: Mapping[int, Standing] | None = None,
     ) -> Sifted:
         while True:
             try:
-                written = await finish_in_thread(self._transact, batch, trusted, holes)
+                written = await finish_in_thread(self._transact, batch, sifting, expected)
             except _ParkFirstError as needed:
                 await self._dead_letters.park(self._model, needed.letters)
                 self._parked |= {(x.raw.partition, x.raw.offset): x for x in needed.letters}
@@ -106,24 +130,23 @@ class Projector:
                 return written
 
     def _transact(
-        self, batch: Sequence[KafkaRecord], trusted: bool, holes: Collection[int]
+        self,
+        batch: Sequence[KafkaRecord],
+        sifting: Sifting,
+        expected: Mapping[int, Standing] | None,
     ) -> Sifted:
         partitions = {raw.partition for raw in batch}
+        # What takes longest is done before others have to wait for the transaction's end.
+        sifted = sifting(expected) if expected else None
         with self._generation.transaction(partitions) as transaction:
             before = transaction.standings
-            sifted = sift(
-                before,
-                batch,
-                trusted=trusted,
-                holes=holes,
-                parse=self._model.parse,
-                chained=self._model.chained,
-                wanted=self._is_wanted,
-            )
+            if not sifted or not expected or any(expected[p] != before[p] for p in partitions):
+                sifted = sifting(before)
             self._hold_back(sifted.malformed)
             self._unfit.clear()
             self._change(transaction, sifted.records)
-            moved = {p: at for p, at in sifted.standings.items() if at != before[p]}
+            after = sifted.standings
+            moved = {p: after[p] for p in partitions if after[p] != before[p]}
             if moved:
                 transaction.move(moved)
         return sifted

@@ -5,9 +5,11 @@ moves the pointer only when no partition of the new one is behind. A rebuild tha
 leaves a generation that nothing points to; the next one removes it.
 """
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 
 from device_ledger.settings import Settings
+from projections.building import BuilderEndedError, Part, fill, processes_for
 from projections.catching_up import Report
 from projections.dead_letters import DeadLetters
 from projections.guard import BrokenChainError, HistoryChangedError
@@ -24,6 +26,7 @@ class RebuildError(RuntimeError):
 
 EXPECTED = (
     RebuildError,
+    BuilderEndedError,
     StoreInUseError,
     TopicMissingError,
     BrokenChainError,
@@ -31,6 +34,10 @@ EXPECTED = (
     GenerationGoneError,
 )
 """What ends a rebuild with one line that says why."""
+
+Fill = Callable[[str, Sequence[int], Mapping[int, int]], Awaitable[None]]
+"""Fills a new generation's partitions, given the offsets below which all was parked before; where
+there is none, whoever rebuilds reads all by itself."""
 
 
 async def rebuild(
@@ -42,6 +49,7 @@ async def rebuild(
     report: Report | None = None,
     only_if_lost: bool = False,
     park_again: bool = False,
+    fill: Fill | None = None,
 ) -> None:
     """Build a generation from the topic's start and make it the live one.
 
@@ -55,20 +63,20 @@ async def rebuild(
     """
     with ExitStack() as stack:
         await finish_in_thread(stack.enter_context, store.building(model))
-        if only_if_lost:
-            live = await finish_in_thread(store.live, model)
-            if live is not None:
-                return
-        await finish_in_thread(store.remove_others, model)
+        if only_if_lost and await finish_in_thread(store.live, model) is not None:
+            return
         partitions = range(await topic.partitions())
+        await finish_in_thread(store.remove_others, model)
         name = await finish_in_thread(store.create, model, len(partitions))
-        generation = await finish_in_thread(store.open, model, name, live=False)
-        stack.enter_context(closing(generation))
+        opened = await finish_in_thread(store.open, model, name, live=False)
+        generation = stack.enter_context(closing(opened))
         parked_below = {} if park_again else await _seen_by_live(model, store)
         projector = Projector(model, generation, topic, dead_letters, parked_below)
-        await projector.catch_up(partitions, report)
-        # Once more for what came meanwhile, so that the swap has little left to wait for.
-        await projector.catch_up(partitions)
+        if fill:
+            await fill(name, partitions, parked_below)
+        else:
+            await projector.catch_up(partitions, report)
+        await projector.catch_up(partitions)  # What came meanwhile: the swap waits for the rest.
         while not await _swapped(model, store, projector, name):
             continue
         await finish_in_thread(store.remove_others, model)
@@ -120,8 +128,12 @@ async def _behind(projector: Projector, goal: dict[int, int]) -> list[int]:
     return [partition for partition, at in standings.items() if at.last_id < goal[partition]]
 
 
-async def rebuild_one(settings: Settings, model: ReadModel, report: Report) -> None:
+async def rebuild_one(
+    settings: Settings, model: ReadModel, report: Report, processes: int | None = None
+) -> None:
     """Rebuild a read model of the installation that the settings name.
+
+    ``processes`` read its topic, each some of the partitions; by default as many as are of use.
 
     Raises:
         EXPECTED: why it was not; the live one goes on.
@@ -129,8 +141,25 @@ async def rebuild_one(settings: Settings, model: ReadModel, report: Report) -> N
     topic = Topic(settings.brokers, model.topic)
     store = open_store(settings)
     try:
-        await rebuild(model, store, topic, DeadLetters(settings.brokers), report=report)
+        count = processes or await processes_for(topic)
+        await rebuild(
+            model,
+            store,
+            topic,
+            DeadLetters(settings.brokers),
+            report=report,
+            fill=_filling(settings, model, count, report) if count > 1 else None,
+        )
     except KAFKA_ERRORS as error:
         raise RebuildError(f"Kafka doesn't answer at {settings.brokers}") from error
     except store.retriable as error:
         raise RebuildError(f"the database can't be written: {type(error).__name__}") from error
+
+
+def _filling(settings: Settings, model: ReadModel, processes: int, report: Report) -> Fill:
+    async def filling(name: str, partitions: Sequence[int], below: Mapping[int, int]) -> None:
+        shares = [partitions[first::processes] for first in range(processes)]
+        parts = [Part(settings, model.name, name, share, below) for share in shares if share]
+        await fill(parts, report)
+
+    return filling

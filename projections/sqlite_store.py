@@ -33,6 +33,10 @@ CREATE TABLE positions (
 _CHECKPOINT_PAGES = 20_000
 _BUILDING_CACHE_KIB = 64 << 10
 """Rows come in the order of their keys' hashes: a generation that is built touches all pages."""
+_PATIENCE = 5.0
+"""Seconds until whoever wants to write gives up."""
+_BUILDING_PATIENCE = 60.0
+"""The same where several fill a generation: whose turn is next is left to chance."""
 
 
 def live_file(folder: Path) -> Path | None:
@@ -118,7 +122,7 @@ class SqliteGeneration:
         self._live = live
         with self._undamaged():
             try:
-                self._connection = _connect(file)
+                self._connection = _connect(file, _PATIENCE if live else _BUILDING_PATIENCE)
                 if not live:
                     self._connection.execute(f"PRAGMA cache_size = -{_BUILDING_CACHE_KIB}")
                 self._inode = file.stat().st_ino
@@ -243,13 +247,13 @@ class SqliteStore:
             yield
 
 
-def _connect(file: Path) -> sqlite3.Connection:
+def _connect(file: Path, patience: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{file.absolute().as_uri()}?mode=rw",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
-        timeout=5,
+        timeout=patience,
     )
     # What a power cut takes from the end is read again from the topic.
     connection.execute("PRAGMA synchronous = NORMAL")

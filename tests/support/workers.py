@@ -91,12 +91,15 @@ class Running:
         done = command(self.store.home, self.servers, self.store.url, *words)
         return done.returncode, done.stdout, done.stderr
 
-    def started(self, *words: str) -> subprocess.Popen[bytes]:
+    def started(
+        self, *words: str, stderr: int = subprocess.DEVNULL, start_new_session: bool = False
+    ) -> subprocess.Popen[bytes]:
         """Start a command."""
         return subprocess.Popen(
             [sys.executable, "-m", "device_ledger", *words],
             env=environment(self.store.home, self.servers, self.store.url),
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=start_new_session,
         )
 
     def lose_databases(self) -> None:

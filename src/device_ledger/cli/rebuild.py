@@ -28,20 +28,29 @@ class Which(StrEnum):
 
 def rebuild(
     which: Annotated[Which, typer.Argument(help="The read model to build anew.")] = Which.all,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that read the topic, each some of its partitions."
+            " Default: as many as there are cores, fewer where there is little to read.",
+        ),
+    ] = None,
 ) -> None:
     """Build read models anew from their topics, beside the live ones, and put them in their place.
 
     The live ones go on serving and moving meanwhile. It may be stopped or killed at any moment:
-    nothing is changed then, and the next rebuild clears what is left.
+    nothing is changed then, and the next rebuild clears what is left. Where several processes read
+    a topic, they give way to the others on the machine.
     """
     import asyncio
 
     from device_ledger.settings import settings
 
-    asyncio.run(_rebuild(settings(), which))
+    asyncio.run(_rebuild(settings(), which, processes))
 
 
-async def _rebuild(settings: Settings, which: Which) -> None:
+async def _rebuild(settings: Settings, which: Which, processes: int | None) -> None:
     from importlib import import_module
 
     from device_ledger.collecting import collect_seldom
@@ -61,6 +70,7 @@ async def _rebuild(settings: Settings, which: Which) -> None:
                     lambda read, total, task=task: progress.update(
                         task, completed=read, total=total
                     ),
+                    processes,
                 )
             except rebuilding.EXPECTED as error:
                 raise CliError(f"{model.name}: {error}") from error

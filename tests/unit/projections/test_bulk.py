@@ -1,13 +1,16 @@
 """Large batches: written by another way than small ones, and while the next one is read."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
 from projections.catching_up import CatchUp
 from projections.guard import KafkaRecord, Sifted, Standing, sift
+from projections.live import LiveProjector
 from projections.lookup.apply import MODEL as LOOKUP
+from projections.topic import Reading
 from tests.samples import events
 from tests.support.list_topic import ListReading, ListTopic
 from tests.support.projecting import PARTITIONS, Projecting
@@ -40,6 +43,46 @@ def test_what_is_not_wanted_moves_the_position_and_is_not_kept() -> None:
     assert some.standings == every.standings
     assert some.records == [one for one in every.records if one[1].event.id % 2 == 0]
     assert 0 < len(some.records) < len(every.records)
+
+
+class Overtaken(ListTopic):
+    """A topic of which another worker takes all, whenever someone has begun to read it."""
+
+    others = 0
+
+    def __init__(self, projecting: Projecting) -> None:
+        super().__init__(PARTITIONS, MANY, batch=100)
+        self._projecting = projecting
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Reading]:
+        """As the list's."""
+        async with super().reading() as reading:
+            bounds = reading.bounds
+
+            async def overtaken(partitions: Collection[int]) -> dict[int, tuple[int, int]]:
+                self.others += 1
+                await self._projecting.live(LOOKUP).catch_up(partitions)
+                return await bounds(partitions)
+
+            reading.bounds = overtaken  # type: ignore[method-assign]
+            yield reading
+
+
+async def test_what_another_took_meanwhile_is_not_taken_again(projecting: Projecting) -> None:
+    projecting.topic.add(MANY)
+    live = projecting.live(LOOKUP)
+    await live.apply(MANY[:10])
+    topic = Overtaken(projecting)
+    late = LiveProjector(LOOKUP, projecting.store, topic, projecting.letters)
+    await late.catch_up(range(PARTITIONS))
+    assert topic.others == 1
+    assert await late.standings() == await live.standings()
+    due = await projecting.rows(LOOKUP)
+    await projecting.rebuild(LOOKUP)
+    assert await projecting.rows(LOOKUP) == due
+    await live.close()
+    await late.close()
 
 
 class Reached(Exception):  # noqa: N818 - what happened
@@ -79,8 +122,11 @@ async def test_a_batch_is_written_while_the_next_is_read() -> None:
     standings = {partition: Standing() for partition in range(PARTITIONS)}
     written: list[KafkaRecord] = []
 
-    async def write(batch: Sequence[KafkaRecord], holes: Collection[int]) -> Sifted:
+    async def write(
+        batch: Sequence[KafkaRecord], holes: Collection[int], expected: Mapping[int, Standing]
+    ) -> Sifted:
         nonlocal standings
+        assert expected == standings
         # Would wait for ever, were the next batch read only after this one is written.
         await reading.ahead.wait()
         sifted = sift(standings, batch, trusted=True, holes=holes)
@@ -97,7 +143,7 @@ async def test_a_reading_that_fails_leaves_no_write_under_way() -> None:
     reading = Watched(ListTopic(PARTITIONS, MANY, batch=100), failing=True)
     under_way: list[str] = []
 
-    async def write(batch: Sequence[KafkaRecord], holes: Collection[int]) -> Sifted:
+    async def write(*_: object) -> Sifted:
         under_way.append("begun")
         try:
             return await asyncio.Future()
