@@ -32,6 +32,8 @@ NICENESS: Final = 10
 
 _WORTH: Final = 100_000
 """Records that take a process longer than its start."""
+_MOST: Final = 4
+"""Each takes 100 MB, and a machine may have many cores and let us have few: more are asked for."""
 _CANCELLED_WITHIN: Final = 0.5
 
 _spawning = multiprocessing.get_context("spawn")
@@ -52,7 +54,7 @@ class Part(NamedTuple):
 
 
 async def processes_for(topic: Topic) -> int:
-    """As many as there are cores to run on and partitions to read; few where little is read.
+    """As many as there are cores and partitions, four at most; fewer where little is read.
 
     Raises:
         TopicMissingError: there is no topic.
@@ -62,7 +64,7 @@ async def processes_for(topic: Topic) -> int:
     async with topic.reading() as reading:
         bounds = await reading.bounds(range(partitions))
     records = sum(end - begin for begin, end in bounds.values())
-    return max(1, min(len(os.sched_getaffinity(0)), partitions, records // _WORTH))
+    return max(1, min(_MOST, len(os.sched_getaffinity(0)), partitions, records // _WORTH))
 
 
 async def fill(parts: Sequence[Part], report: Report | None) -> None:

@@ -1,6 +1,6 @@
 """A bank's list of its linked devices: pages, cursors, search and totals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from projections.links.apply import GRAM, MODEL, Link, bank_mark, grams_of
@@ -50,12 +50,14 @@ class _Matching:
     """What matches: a condition and its parameters.
 
     ``few``: they are found by an index and then sorted, never looked for in the order asked.
+    ``covered``: the index has all that they are sorted by, so that only a page's rows are read.
     ``many``: they are known to be more than ``COUNTED``.
     """
 
     where: str
     values: dict[str, Any]
     few: bool = False
+    covered: bool = False
     many: bool = False
 
 
@@ -78,23 +80,37 @@ async def page(
         NotReadyError: the read model can't be read.
     """
     found = await _matching(models, filtered)
-    where, values = found.where, found.values
-    direction, comparison = ("DESC", "<") if descending else ("ASC", ">")
-    if after:
-        where = f"{where} AND ({sort}, device_token) {comparison} (:after_value, :after_token)"
-        values = values | {"after_value": after[0], "after_token": after[1]}
-    order = f"{sort} || ''" if found.few else sort
-    rows_sql = (
-        f"SELECT {_COLUMNS} FROM links WHERE {where}"
-        f" ORDER BY {order} {direction}, device_token {direction} LIMIT :most OFFSET :skipped"
-    )
-    asked = (rows_sql, values | {"most": limit, "skipped": offset})
+    rows_sql, values = _in_order(models, found, sort, descending, after)
+    asked = (rows_sql, {**values, "most": limit, "skipped": offset})
     searched = filtered.search is not None
     shown = await models.read(MODEL.name, asked, _total(filtered, found), slow=searched)
     rows, [[count]] = shown.value
     capped = searched and count > COUNTED
     links = [Link._make(row) for row in rows]
     return Shown(Page(links, COUNTED if capped else int(count), capped), shown.position)
+
+
+def _in_order(
+    models: ReadModels,
+    found: _Matching,
+    sort: Sort,
+    descending: bool,
+    after: tuple[str, str] | None,
+) -> Statement:
+    """The ``:most`` rows of that order behind ``:skipped``."""
+    where, values = found.where, found.values
+    direction, comparison = ("DESC", "<") if descending else ("ASC", ">")
+    # What no index has keeps the planner from walking through the bank in that order.
+    order = f"{sort} || ''" if found.few else sort
+    if after:
+        where = f"{where} AND ({order}, device_token) {comparison} (:after_value, :after_token)"
+        values = values | {"after_value": after[0], "after_token": after[1]}
+    by = f"{direction}, device_token {direction}"
+    chosen = f"FROM links WHERE {where} ORDER BY {order} {by} LIMIT :most OFFSET :skipped"
+    if found.covered:
+        key = "rowid" if models.engine == "sqlite" else "device_token"
+        chosen = f"FROM links WHERE {key} IN (SELECT {key} {chosen}) ORDER BY {sort} {by}"
+    return f"SELECT {_COLUMNS} {chosen}", values
 
 
 async def matches(models: ReadModels, filtered: Filter, *, most: int) -> Shown[list[Link] | None]:
@@ -135,13 +151,13 @@ async def _matching(models: ReadModels, filtered: Filter) -> _Matching:
         where = "bank_id = :bank_id AND customer_id = :customer_id"
         values["customer_id"] = filtered.customer_id
         if filtered.search is None:
-            return _Matching(where, values, few=True)
+            return _Matching(where, values, few=True, covered=True)
         text, text_values = _read_through(models, filtered.search.text.lower())
         return _Matching(f"{where} AND ({text})", values | text_values, few=True)
     if filtered.search is None:
         return _Matching("bank_id = :bank_id", values)
     found = await _containing(models, filtered.bank_id, filtered.search.text.lower())
-    return _Matching(found.where, values | found.values, found.few, found.many)
+    return replace(found, values=values | found.values)
 
 
 def _read_through(models: ReadModels, text: str) -> tuple[str, dict[str, Any]]:

@@ -17,7 +17,8 @@ CREATE TABLE links (
 
 CREATE INDEX links_by_time ON links (bank_id, linked_at, device_token);
 
-CREATE INDEX links_by_customer ON links (bank_id, customer_id, device_token);
+-- With the time, so that a page of a customer's links is chosen before their rows are read.
+CREATE INDEX links_by_customer ON links (bank_id, customer_id, device_token, linked_at);
 
 CREATE INDEX links_by_phrase ON links (phrase_token);
 

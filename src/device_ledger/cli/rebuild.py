@@ -33,7 +33,7 @@ def rebuild(
         typer.Option(
             min=1,
             help="Processes that read the topic, each some of its partitions."
-            " Default: as many as there are cores, fewer where there is little to read.",
+            " Default: one for each core, four at most, fewer where there is little to read.",
         ),
     ] = None,
 ) -> None:

@@ -15,8 +15,9 @@ EVENTS = events.history(1_200)
 @pytest.mark.parametrize(
     ("cores", "partitions", "worth", "due"),
     [
-        (8, 6, len(EVENTS) // 8, 6),
-        (4, 6, len(EVENTS) // 8, 4),
+        (8, 6, len(EVENTS) // 8, 4),
+        (8, 3, len(EVENTS) // 8, 3),
+        (2, 6, len(EVENTS) // 8, 2),
         (8, 6, len(EVENTS) // 2, 2),
         (8, 6, len(EVENTS) + 1, 1),
     ],
