@@ -145,8 +145,7 @@ class Projector:
             self._hold_back(sifted.malformed)
             self._unfit.clear()
             self._change(transaction, sifted.records)
-            after = sifted.standings
-            moved = {p: after[p] for p in partitions if after[p] != before[p]}
+            moved = {p: sifted.standings[p] for p in partitions if sifted.standings[p] != before[p]}
             if moved:
                 transaction.move(moved)
         return sifted
