@@ -1,6 +1,7 @@
 """A store of read models over a topic that is a list: what the tests of the projector work on."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from projections.guard import KafkaRecord
 from projections.live import LiveProjector
 from projections.model import ReadModel
 from projections.models import TOPICS
-from projections.readers import open_read_models
+from projections.readers import ReadModels, open_read_models
 from projections.rebuild import rebuild
 from projections.store import open_store
 from tests.samples import events
@@ -61,6 +62,17 @@ class Projecting:
         projector = self.live(model)
         await projector.catch_up(self.topics[model.topic].held)
         await projector.close()
+
+    @asynccontextmanager
+    async def reading(self, records: Iterable[KafkaRecord]) -> AsyncIterator[ReadModels]:
+        """Readers of read models that hold all these records."""
+        self.topic.add(records)
+        await self.apply([])
+        opened = await open_read_models(self.settings)
+        try:
+            yield opened
+        finally:
+            await opened.close()
 
     async def dump(self) -> Dump:
         """All rows and counts."""

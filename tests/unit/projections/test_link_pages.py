@@ -10,7 +10,7 @@ from projections.links import queries as links
 from projections.links.apply import MODEL as LINKS
 from projections.links.queries import Filter, Sort
 from projections.model import Position
-from projections.readers import ReadModels, Shown, Statement, open_read_models
+from projections.readers import ReadModels, Shown, Statement
 from projections.sqlite_reader import _translated, _values
 from tests.samples import events
 from tests.support.projecting import PARTITIONS, Projecting
@@ -33,11 +33,8 @@ RECORDS = events.on_partitions(
 @pytest.fixture
 async def models(projecting: Projecting) -> AsyncIterator[ReadModels]:
     """Readers of a read model that holds all records."""
-    projecting.topic.add(RECORDS)
-    await projecting.apply([])
-    opened = await open_read_models(projecting.settings)
-    yield opened
-    await opened.close()
+    async with projecting.reading(RECORDS) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("sort", ["linked_at", "customer_id"])

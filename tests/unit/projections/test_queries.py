@@ -45,11 +45,8 @@ END = end_of(RECORDS)
 @pytest.fixture
 async def models(projecting: Projecting) -> AsyncIterator[ReadModels]:
     """Readers of read models that hold all records."""
-    projecting.topic.add(RECORDS)
-    await projecting.apply([])
-    opened = await open_read_models(projecting.settings)
-    yield opened
-    await opened.close()
+    async with projecting.reading(RECORDS) as opened:
+        yield opened
 
 
 def search(text: str, device: str = "none", phrase: str = "none") -> Filter:
